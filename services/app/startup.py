@@ -248,6 +248,7 @@ class Application:
         if self._watched:
             # The last one is from before everything was loaded: it does not fit the memory of a ready process.
             services.memory.ledger.build()
+            services.memory.refresh()
         self._state = Ready(services)
         self.hooks.connect_inspector(services.memory.objects)
         services.ingestion.add_idle_listener(lambda: self._use_idle_time(services))

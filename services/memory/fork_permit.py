@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from services.core.admission import Admission
-from services.core.errors import BusyError
+from services.core.errors import BusyError, CancelledError
 from services.core.i18n import _
 from services.core.requests import RequestKind, RequestRegistry, RequestScope
 from services.memory.process import rss_bytes
@@ -18,6 +18,7 @@ CANCELLATION_CHECK_SECONDS = 0.2
 _COPIED_SHARE = 0.25  # of RSS: pages that reference counting writes to, and the results
 
 _permit = threading.Lock()  # two copies at once would need the memory twice
+_claims: set[object] = set()  # one for each copy that waits and that somebody waits for
 _registry: weakref.ref[RequestRegistry] | None = None
 _admission: weakref.ref[Admission] | None = None
 
@@ -47,12 +48,13 @@ def _reserve_memory(what: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def acquire_fork_permit(deadline: float, what: str) -> Iterator[Callable[[], None]]:
+def acquire_fork_permit(deadline: float, what: str, *, gives_way: bool = False) -> Iterator[Callable[[], None]]:
     """Wait for the permit and hold it; yields a function that raises once the request is cancelled.
 
     Args:
         deadline: of `time.monotonic`, until which to wait.
         what: the description of the request.
+        gives_way: nobody waits for this one: it is cancelled once somebody waits for another.
 
     Raises:
         BusyError: another copy was still at work at the deadline.
@@ -63,18 +65,25 @@ def acquire_fork_permit(deadline: float, what: str) -> Iterator[Callable[[], Non
     scope: RequestScope | None = None
     if registry is not None:
         scope = registry.open(RequestKind.DIAGNOSTIC, what)
-    try:
-        while scope is not None and not scope.begin():
+
+    def check() -> None:
+        if scope is not None:
             scope.check()
-            _check_deadline(deadline)
-            time.sleep(CANCELLATION_CHECK_SECONDS / 4)
-        while not _permit.acquire(timeout=CANCELLATION_CHECK_SECONDS):
-            if scope is not None:
-                scope.check()
-            _check_deadline(deadline)
+        if gives_way and _claims:
+            raise CancelledError(_("This diagnostic made way for one that somebody waits for."))
+
+    try:
+        with nullcontext() if gives_way else _claim():
+            while scope is not None and not scope.begin():
+                check()
+                _check_deadline(deadline)
+                time.sleep(CANCELLATION_CHECK_SECONDS / 4)
+            while not _permit.acquire(timeout=CANCELLATION_CHECK_SECONDS):
+                check()
+                _check_deadline(deadline)
         try:
             with _reserve_memory(what):
-                yield scope.check if scope is not None else lambda: None
+                yield check
         finally:
             _permit.release()
     except BaseException as error:
@@ -83,6 +92,17 @@ def acquire_fork_permit(deadline: float, what: str) -> Iterator[Callable[[], Non
         raise
     if scope is not None:
         scope.close()
+
+
+@contextmanager
+def _claim() -> Iterator[None]:
+    """Make the copies that give way end."""
+    claim = object()
+    _claims.add(claim)
+    try:
+        yield
+    finally:
+        _claims.discard(claim)
 
 
 def _check_deadline(deadline: float) -> None:

@@ -80,13 +80,16 @@ def expected_pause_seconds() -> float:
     return rss_bytes() * (sorted(_pauses_per_byte)[len(_pauses_per_byte) // 2] if _pauses_per_byte else _PAUSE_PER_BYTE)
 
 
-def run_in_fork(work: Callable[[], Result], *, seconds: float, what: str = "") -> ForkResult[Result]:
+def run_in_fork(
+    work: Callable[[], Result], *, seconds: float, what: str = "", gives_way: bool = False
+) -> ForkResult[Result]:
     """Run `work` in a forked child and return what it returns: bytes, or anything that JSON can carry.
 
     Args:
         work: see the module's rules. Tuples come back as lists, keys as text.
         seconds: after which the child is killed.
         what: description of the request, shown to users.
+        gives_way: nobody waits for it: it is cancelled once somebody waits for another copy.
 
     Raises:
         UnavailableError: the system cannot fork, it or the budget has no memory for a copy, or it killed the child.
@@ -101,7 +104,7 @@ def run_in_fork(work: Callable[[], Result], *, seconds: float, what: str = "") -
         reason = _("This system cannot copy a running process, which this diagnostic needs; nothing was changed.")
         raise UnavailableError(reason, _("Run Millpond on Linux."))
     deadline = time.monotonic() + seconds
-    with acquire_fork_permit(deadline, what) as check:
+    with acquire_fork_permit(deadline, what, gives_way=gives_way) as check:
         for left in reversed(range(_ATTEMPTS)):
             try:
                 return _fork_once(work, deadline, seconds, check)

@@ -100,7 +100,7 @@ class MemoryMonitor:
         self.sampler = Sampler(clock, self._record)
         self.costs = CostMeter()
         self.pauses = PauseRecorder(clock.time)
-        self.effects = RecentEffects(added=self._show_effect)
+        self.effects = RecentEffects(added=self.refresh)
         self.collector = GCControl(clock, self.ledger, self.pauses, reporter, preferences, effects=self.effects)
         self.reclaimers = Reclaimers(clock, self.ledger, reporter, self.effects)
         self._devices = DeviceSource()
@@ -207,6 +207,19 @@ class MemoryMonitor:
         shown = self.snapshot()
         return self.pauses.pauses() if shown is None else shown.pauses
 
+    def refresh(self) -> None:
+        """Read RSS and the collector's figures now, for what is shown from here on, with the newest ledger.
+
+        After an action, and once everything is loaded: the figures of before would stay for up to a second, or longer.
+        """
+        shown = self._snapshot
+        if shown is None:
+            return
+        counts, totals = self.collector.counts(), self.pauses.pauses()
+        values = {**shown.sample.values, **collector_columns(counts, totals), Series.RSS: float(rss_bytes())}
+        sample = Sample(self.clock.time(), values)
+        self._snapshot = replace(shown, sample=sample, ledger=self.ledger.last, collector=counts, pauses=totals)
+
     def _record(self, sample: Sample) -> None:
         self.history.add(sample)
         if not self._awaits_ledger(sample):
@@ -224,16 +237,6 @@ class MemoryMonitor:
             self._snapshot = MemorySnapshot(
                 sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self._limit_source
             )
-
-    def _show_effect(self) -> None:
-        """Show what an action has left at once: who acted would see the figures of before for up to a second."""
-        shown = self._snapshot
-        if shown is None:
-            return
-        counts, totals = self.collector.counts(), self.pauses.pauses()
-        values = {**shown.sample.values, **collector_columns(counts, totals), Series.RSS: float(rss_bytes())}
-        sample = Sample(self.clock.time(), values)
-        self._snapshot = replace(shown, sample=sample, ledger=self.ledger.last, collector=counts, pauses=totals)
 
     def _limit_columns(self) -> Mapping[str, float]:
         """Return the limit with each sample: other figures of the system are read more seldom."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.test_released_data import RELEASED
-from tests.servers import run, serving
+from tests.servers import Server, eventually, run, serving
 from tests.siege.damages import Case, Damage, Found, cut, empty, find, flip, forbid, remove, swap, zero_page
 
 UNTIL = time.time()
@@ -115,20 +115,28 @@ def test_the_command_line_refuses_with_words(
     assert {path: path.read_bytes() for path in folder.glob("millpond.db*")} == before
 
 
+def _check(server: Server) -> dict[str, object]:
+    """Return what `/readyz` says of the database."""
+    check: dict[str, object] = server.client.get("/readyz").json()["checks"]["database"]
+    return check
+
+
+def _told(server: Server) -> list[str]:
+    """Return the events about damage."""
+    events = server.client.get("/api/memory/events").json()["events"]
+    return [event["detail"] for event in events if event["kind"] == "damage"]
+
+
 def test_damage_while_it_runs_is_said(sound: tuple[Path, Found], tmp_path: Path) -> None:
     """A flipped bit under a running server: `/readyz` is red and says why, an event tells it, nothing is a 500."""
     folder = damaged_copy(sound, tmp_path)
     with serving(folder, budget="off") as server:
         _flip_text(folder)
-        deadline = time.monotonic() + 60
-        while (answer := server.client.get("/readyz")).status_code == 200:
-            assert time.monotonic() < deadline, "the damage was not found"
-        check = answer.json()["checks"]["database"]
-        assert check["ok"] is False
-        assert "1 page of" in check["detail"]
-        events = server.client.get("/api/memory/events").json()["events"]
-        assert [event["detail"] for event in events if event["kind"] == "damage"] == [
-            check["detail"].removeprefix("database damaged: ")
-        ]
+        eventually(lambda: not _check(server)["ok"], seconds=120, what="a red check")
+        assert server.client.get("/readyz").status_code == 503
+        detail = str(_check(server)["detail"])
+        assert "1 page of" in detail
+        eventually(lambda: _told(server), what="an event")  # it follows
+        assert _told(server) == [detail.removeprefix("database damaged: ")]
         found = server.client.post("/api/search", json={"query": "quantity of bolt", "k": 1})
         assert found.status_code in {200, 503}

@@ -19,7 +19,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-expect.set_options(timeout=30_000)
+# A click that does something is answered in a second or two; on a machine that is busy otherwise, later.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -82,6 +84,7 @@ def page(browser: Browser, console: Server, watch: Watch) -> Iterator[Page]:
     """A fresh tab without history or cookies; its addresses are relative to the server's."""
     context = browser.new_context(base_url=console.url, viewport={"width": 1440, "height": 900}, locale="en-GB")
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     watch.of(page)
     yield page
     context.close()

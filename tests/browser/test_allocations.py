@@ -20,6 +20,19 @@ def save(page: Page, link: str, file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
+def switch_on(page: Page, name: str) -> None:
+    """Switch something on; a press and its release that an element is drawn anew between are no click."""
+    switch = page.get_by_test_id("stCheckbox").filter(has_text=name).locator("input")
+
+    def pressed() -> bool:
+        if not switch.is_checked():
+            page.get_by_text(name).click()
+            page.wait_for_timeout(500)
+        return switch.is_checked()
+
+    eventually(pressed, what=f"{name} switched on")
+
+
 def choose(page: Page, box: str, option: str) -> None:
     """Choose from a list; a click while the page is being drawn may open and close it."""
     found = page.get_by_role("option", name=option)
@@ -50,7 +63,7 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     assert console.wait_finished(document)["status"] == "ready"
     page.get_by_role("button", name="Take a snapshot").click()
     expect(page.get_by_role("figure", name="What changed")).to_be_visible()
-    page.get_by_text("Millpond's code").click()
+    switch_on(page, "Millpond's code")
     expect(page.get_by_role("link", name="CSV")).to_have_attribute("href", re.compile("ours=true"))
     expect(page.get_by_text("most recent call last").first).to_be_visible()
 

@@ -14,7 +14,15 @@ import numpy as np
 import psutil
 import pytest
 
-from services.core.errors import BadInputError, BusyError, NotFoundError, TimedOutError, TooLargeError, UnavailableError
+from services.core.errors import (
+    BadInputError,
+    BusyError,
+    CancelledError,
+    NotFoundError,
+    TimedOutError,
+    TooLargeError,
+    UnavailableError,
+)
 from services.memory import fork_permit, fork_snapshot
 from services.memory.fork_snapshot import ForkDefectError, expected_pause_seconds, run_in_fork
 from tests.servers import eventually
@@ -196,6 +204,28 @@ def test_one_copy_at_a_time() -> None:
     thread.join()
     assert len(results) == 1
     assert run_in_fork(lambda: 1, seconds=60).value == 1
+
+
+def test_what_nobody_waits_for_makes_way() -> None:
+    """A census of the watcher would keep a person waiting, on a busy machine for minutes."""
+    begun = threading.Event()
+    ended: list[BaseException | None] = []
+
+    def in_the_background() -> None:
+        try:
+            begun.set()
+            run_in_fork(lambda: time.sleep(600), seconds=600, gives_way=True)
+            ended.append(None)
+        except CancelledError as error:
+            ended.append(error)
+
+    watcher = threading.Thread(target=in_the_background)
+    watcher.start()
+    assert begun.wait(60)
+    eventually(fork_permit._permit.locked, what="a copy in the background")
+    assert run_in_fork(lambda: "asked for", seconds=60).value == "asked for"
+    watcher.join(60)
+    assert [type(end) for end in ended] == [CancelledError]
 
 
 def test_the_child_dies_with_the_parent(tmp_path: Path) -> None:

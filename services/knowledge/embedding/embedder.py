@@ -39,8 +39,8 @@ CUDA_BATCH_TOKENS = 16_384
 MIN_BATCH_TOKENS = 512
 # Texts that are tokenised and sorted by length together.
 WINDOW_TEXTS = 256
-# The default increment of nice(1).
-BATCH_NICENESS = 10
+# Below the threads of the pipeline, level with the parsers: a batch neither delays questions nor starves.
+BATCH_NICENESS = 15
 # A sample of a text, enough to see whether its script is known.
 SAMPLE_CHARACTERS = 4000
 
@@ -317,7 +317,7 @@ def _lower_priority() -> None:
     """Lower the priority of the calling thread: a question must not compete with a batch's current operation."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + BATCH_NICENESS))
+        os.setpriority(os.PRIO_PROCESS, thread, max(BATCH_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int:

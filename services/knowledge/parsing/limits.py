@@ -24,7 +24,8 @@ except ImportError:  # Windows
 # Address space that a parser needs beyond its libraries.
 MIN_FREE_MB = 48
 OPEN_FILES = 64
-NICENESS = 10
+# Below the threads of the pipeline, one of which may hold the interpreter's lock that a question waits for.
+NICENESS = 15
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from services.core.errors import CancelledError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.memory.leaks.growth import Doubt
@@ -129,6 +130,10 @@ class CensusHistory:
                 return
         try:
             census = self._take_census()
+        except CancelledError:  # it made way; later again
+            self._last_real = time.perf_counter()
+            self._failures = 1
+            return
         except Exception:
             # A verdict without suspects is better than none.
             log.exception("the census failed")

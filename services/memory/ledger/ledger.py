@@ -27,8 +27,10 @@ log = structlog.get_logger(__name__)
 
 PACE_SECONDS = 30.0
 # Earlier when RSS has changed by this share, as far as there is credit: CPU time is earned as a share of a core, up to
-# some seconds ahead. Those at the usual pace are made further apart only where they would take more than a share, too.
+# some seconds ahead. A change by the larger share may go as far into debt: a start must not leave figures behind that
+# are far off. Those at the usual pace are made further apart only where they would take more than a share, too.
 CHANGED_SHARE = 0.02
+FAR_SHARE = 0.05
 CREDIT_SHARE = 0.002
 MOST_CREDIT_SECONDS = 0.5
 CORE_SHARE = 0.0035
@@ -151,7 +153,8 @@ class LedgerBuilder:
         last = self._last
         if last is None or abs(rss - last.rss) <= CHANGED_SHARE * last.rss:
             return False
-        return self._credit + (self._clock.time() - last.time) * CREDIT_SHARE > 0
+        least = -MOST_CREDIT_SECONDS if abs(rss - last.rss) > FAR_SHARE * last.rss else 0.0
+        return self._credit + (self._clock.time() - last.time) * CREDIT_SHARE > least
 
     def build(self) -> Ledger:
         """Build a ledger now (about 20 ms of processor time for 900 mappings)."""

@@ -109,7 +109,13 @@ class Inspector:
         return (self._last.objects if self._last else _ASSUMED_OBJECTS) * census.SECONDS_PER_OBJECT
 
     def take_census(self) -> Census:
-        """Count all objects by type and name the largest containers; about 2 s of CPU per million objects."""
+        """Count all objects by type and name the largest containers; about 2 s of CPU per million objects.
+
+        For the watcher: it gives way to what somebody waits for.
+
+        Raises:
+            CancelledError: it gave way, or somebody cancelled it.
+        """
         return self._census(None)
 
     def take_snapshot(self, label: str = "", *, kept: bool = False) -> Snapshot:
@@ -156,7 +162,7 @@ class Inspector:
             }
 
         with carry_thread_locals() as carried:
-            found = run_in_fork(count, seconds=INSPECTION_SECONDS, what=_("census of objects"))
+            found = run_in_fork(count, seconds=INSPECTION_SECONDS, what=_("census of objects"), gives_way=path is None)
         value = found.value
         self._last = taken = Census(
             moment,

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 # Chunks of a batch: enough for the embedder to sort by length, few enough to show progress.
 BATCH_CHUNKS = 256
 BATCH_CHUNKS_LOW_MEMORY = 64
-# Nobody's chunks are done before the whole batch is: several flows share a shorter one.
+# Nobody's chunks are done before the whole batch is: several flows share a shorter one, of about so many seconds.
 SHARED_BATCH_CHUNKS = 64
+SHARED_BATCH_SECONDS = 1.5
+LEAST_BATCH_CHUNKS = 16
 # Chunks of one file in a batch while other files wait.
 CHUNKS_PER_FILE = 64
 # Chunks of a batch beside the large one, about a second of work, and of a file that goes into it.
@@ -50,6 +52,7 @@ class EmbedStage:
         self._turns = FlowTurns()
         self._main: list[TaskSlice] = []  # the batch that `run` embeds; guarded by the lock of `state`
         self._began = 0.0
+        self._chunk_seconds = 0.0  # of the last batch: what else the machine does changes it by far
         self.pause_reason = ""
 
     def run(self) -> None:
@@ -109,7 +112,7 @@ class EmbedStage:
             if not state.parsed and not state.stopping.is_set():
                 state.to_embed.wait(_POLL_SECONDS)
             state.parsed[:] = [task for task in state.parsed if not task.cancelled.is_set()]
-            room = _batch_chunks({task.flow for task in state.parsed})
+            room = self._batch_chunks({task.flow for task in state.parsed})
             if state.admission.low_memory:
                 room = min(room, BATCH_CHUNKS_LOW_MEMORY)
             share = min(CHUNKS_PER_FILE, room) if len(state.parsed) > 1 else room
@@ -138,6 +141,13 @@ class EmbedStage:
                 return []
             batch = self._shared_out(small, QUICK_BATCH_CHUNKS, QUICK_BATCH_CHUNKS)
         return _filled(batch)
+
+    def _batch_chunks(self, flows: set[Flow]) -> int:
+        """Return the most chunks of a batch that these flows share."""
+        if len(flows) <= 1:
+            return BATCH_CHUNKS
+        fitting = int(SHARED_BATCH_SECONDS / self._chunk_seconds) if self._chunk_seconds else SHARED_BATCH_CHUNKS
+        return min(SHARED_BATCH_CHUNKS, max(LEAST_BATCH_CHUNKS, fitting))
 
     def _may_be_waited_for(self) -> bool:
         chunks = sum(part.count for part in self._main)
@@ -173,7 +183,9 @@ class EmbedStage:
             cancelled=lambda: all(self._state.should_stop(part.task) for part in batch),
             on_progress=self._progress_callback(batch),
         )
-        self._state.events.embedded(time.monotonic() - started)
+        took = time.monotonic() - started
+        self._chunk_seconds = took / len(texts)
+        self._state.events.embedded(took)
         start = 0
         for part in batch:
             part.vectors = vectors[start : start + len(part.drafts)]
@@ -200,11 +212,6 @@ class EmbedStage:
                 first = number + 1
 
         return report
-
-
-def _batch_chunks(flows: set[Flow]) -> int:
-    """Return the most chunks of a batch that these flows share."""
-    return min(BATCH_CHUNKS, SHARED_BATCH_CHUNKS) if len(flows) > 1 else BATCH_CHUNKS
 
 
 def _filled(batch: list[TaskSlice]) -> list[TaskSlice]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -105,6 +105,32 @@ class HeldBack(OtherEmbedder):
         if all("novelty" in text for text in texts):
             return self._embedder.embed_chunks(texts, **keywords)
         return super().embed_chunks(texts, **keywords)
+
+
+class Slow(OtherEmbedder):
+    """The model on a machine that is busy with other work: a twentieth of a second a chunk more."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def embed_chunks(self, texts: list[str], **keywords: Any) -> Any:
+        time.sleep(0.05 * len(texts))
+        self.sizes.append(len(texts))
+        return super().embed_chunks(texts, **keywords)
+
+
+def test_people_share_smaller_batches_where_embedding_is_slow(tmp_path: Path, embedder: Embedder) -> None:
+    """A page would wait for the end of a batch of 64 chunks that others share: 3 s here, and then for its own."""
+    slow = Slow(embedder)
+    with LibraryHarness(tmp_path / "data", slow, start=False) as harness:  # type: ignore[arg-type]
+        books = [add_as(harness, user, f"{user}.txt", large_text(80, number)) for number, user in enumerate("abc")]
+        harness.ingestion.start()
+        assert harness.ingestion.board.wait(lambda: len(slow.sizes) > 4, DEADLINE)
+        assert max(slow.sizes[2:]) <= 30, slow.sizes
+        note = add_as(harness, "bob", "note.txt", text_about("novelty", 1))
+        assert seconds_until_ready(harness, note) < READY_SECONDS
+        cancel(harness, *(book for book in books if status_of(harness, book) is not DocumentStatus.READY))
+        harness.idle()
+        harness.check()
 
 
 def test_re_embedding_everything_keeps_no_new_file_waiting(tmp_path: Path, embedder: Embedder) -> None:

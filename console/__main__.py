@@ -161,10 +161,7 @@ def set_secret(name: str, data_dir: Path | None) -> None:
     """Store a secret: NAME is a setting such as webhook_url; its value is read from standard input."""
     from console.cli.secrets import set_secret as run
 
-    if sys.stdin.isatty():
-        text = str(click.prompt(name, hide_input=True))
-    else:
-        text = sys.stdin.read()
+    text = str(click.prompt(name, hide_input=True)) if sys.stdin.isatty() else sys.stdin.read()
     sys.exit(run(_settings(data_dir=data_dir), name, text))
 
 

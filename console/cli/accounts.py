@@ -25,9 +25,7 @@ def add_user(settings: Settings, name: str, role: str | None, *, from_stdin: boo
     if not added["has_password"]:
         click.echo(_("It has no password: set one with `millpond users set-password`, or make API tokens for it"))
     if first:
-        click.echo(
-            _("From now on everybody signs in; the collections of before are shared with everyone")
-        )
+        click.echo(_("From now on everybody signs in; the collections of before are shared with everyone"))
     return 0
 
 

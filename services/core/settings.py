@@ -277,8 +277,8 @@ class Settings(OidcSettings):
     allowed_addresses: str = Field(
         "",
         description="Addresses, networks and host names, separated by commas, to which requests to chat servers and "
-        "the webhook may go although they are refused otherwise: metadata services of clouds (169.254.0.0/16 and others), "
-        "unspecified and multicast addresses, this server itself",
+        "the webhook may go although they are refused otherwise: metadata services of clouds (169.254.0.0/16 and "
+        "others), unspecified and multicast addresses, this server itself",
     )
     gguf_path: str = Field("", description="GGUF file for a local model in this process (extra: gguf)")
     gguf_context_tokens: int = Field(4096, ge=512, description="Context of the local model, in tokens")

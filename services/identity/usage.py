@@ -7,30 +7,25 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-
-import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+from collections.abc import Callable
 
 from services.core.actor import Actor, Permission, Role
 from services.core.database import Database
 from services.core.i18n import _
 from services.core.usage import UsageCounts
-from services.identity.store.identity_tables import people, usage
+from services.identity.store.usage import UsageStore
 
 SHOWN_DAYS = 30
 KEPT_DAYS = 400  # a year, and the month to compare it with
 _DAY = 86_400
 _MOST_PENDING = 10_000  # people between two writes; what more of them use is not counted
-_COUNTS = (usage.c.questions, usage.c.tokens, usage.c.documents, usage.c.bytes)
 
 
 class Usage:
     """Counts what people use. Thread-safe. What was counted in the last minute is lost with the process."""
 
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
-        self._database = database
+        self._store = UsageStore(database)
         self._now = now
         self._lock = threading.Lock()  # counting, never while the database is waited for
         self._writing = threading.Lock()
@@ -54,12 +49,8 @@ class Usage:
         """
         actor.require(Permission.PEOPLE, _("See what others use"))
         first = self._today() - SHOWN_DAYS + 1
-        query = sa.select(usage.c.person_id, *(sa.func.sum(column) for column in _COUNTS)).group_by(usage.c.person_id)
-        found: defaultdict[int, UsageCounts] = defaultdict(UsageCounts)
         with self._writing:  # so that nothing is on its way from there to here
-            with self._database.read() as connection:
-                for person, *counts in connection.execute(query.where(usage.c.day >= first)):
-                    found[person] = UsageCounts(*counts)
+            found = self._store.sums_since(first)
             with self._lock:
                 pending = list(self._pending.items())
         for (person, day), used in pending:
@@ -78,28 +69,13 @@ class Usage:
             with self._lock:
                 batch, self._pending = self._pending, {}
             try:
-                self._store(batch)
+                if batch:
+                    self._store.add(batch, oldest=self._today() - KEPT_DAYS + 1)
             except BaseException:
                 with self._lock:
                     for key, used in batch.items():
                         self._pending[key] = self._pending.get(key, UsageCounts()) + used
                 raise
-
-    def _store(self, batch: Mapping[tuple[int, int], UsageCounts]) -> None:
-        if not batch:
-            return
-        with self._database.write() as connection:
-            known = set(connection.scalars(sa.select(people.c.id)))  # a deleted person leaves nothing behind
-            rows = [
-                {"person_id": person, "day": day, **asdict(used)}
-                for (person, day), used in batch.items()
-                if person in known
-            ]
-            if rows:
-                added = insert(usage)
-                sums = {column.name: column + added.excluded[column.name] for column in _COUNTS}
-                connection.execute(added.on_conflict_do_update(index_elements=["person_id", "day"], set_=sums), rows)
-            connection.execute(usage.delete().where(usage.c.day <= self._today() - KEPT_DAYS))
 
     def _today(self) -> int:
         """Return the day in UTC, counted from 1970."""

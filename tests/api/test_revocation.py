@@ -144,7 +144,7 @@ def test_an_answer_of_a_page_ends_with_the_session(team: Team, slow_model: Model
 
 def test_a_revoked_token_ends_what_it_does(team: Team) -> None:
     """A token that was revoked because it leaked would go on reading until its answer ends."""
-    with team.browser(**{"Cookie": session_of(team, "uma")}) as uma:
+    with team.browser(Cookie=session_of(team, "uma")) as uma:
         made = uma.post("/api/account/tokens", json={"name": "leaked", "scopes": ["ask"]})
         assert made.status_code in {200, 201}, made.text
         token, number = made.json()["token"], made.json()["info"]["id"]

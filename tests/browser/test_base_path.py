@@ -22,9 +22,7 @@ PATH = "/millpond"
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A console that knows under which path it is published."""
-    with serving(
-        tmp_path_factory.mktemp("base-path") / "data", base_path=PATH, trusted_proxies="127.0.0.1"
-    ) as server:
+    with serving(tmp_path_factory.mktemp("base-path") / "data", base_path=PATH, trusted_proxies="127.0.0.1") as server:
         yield server
 
 

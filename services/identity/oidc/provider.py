@@ -188,14 +188,18 @@ def _checked(found: Mapping[str, Any], issuer: str) -> ProviderMetadata:
         )
         raise ProviderDownError
     names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint", "end_session_endpoint")
-    addresses = [_address(found.get(name), issuer) for name in names]
-    if not all(addresses[:3]):
+    authorization, token, keys, userinfo, end_session = (_address(found.get(name), issuer) for name in names)
+    if not (authorization and token and keys):
         log.error("the identity provider does not say where it is asked", needed=list(names[:3]))
         raise ProviderDownError
     methods = found.get("token_endpoint_auth_methods_supported")
     algorithms = found.get("id_token_signing_alg_values_supported")
     return ProviderMetadata(
-        *addresses,
+        authorization,
+        token,
+        keys,
+        userinfo,
+        end_session,
         algorithms=frozenset(each for each in algorithms if isinstance(each, str))
         if isinstance(algorithms, list)
         else frozenset({"RS256"}),

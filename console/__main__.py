@@ -230,7 +230,8 @@ def _settings(**given: Any) -> Settings:
     from pydantic import ValidationError
 
     from services.core.errors import BadInputError
-    from services.core.settings import Settings, nearest_setting
+    from services.core.setting_names import nearest_setting
+    from services.core.settings import Settings
 
     config = os.environ.get("MILLPOND_CONFIG", "")
     try:

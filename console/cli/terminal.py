@@ -10,7 +10,8 @@ from typing import Self
 import click
 import structlog
 
-from services.core.settings import Settings, renamed_settings, unknown_variables
+from services.core.setting_names import renamed_settings, unknown_variables
+from services.core.settings import Settings
 from services.memory.process import rss_bytes
 from services.operations.logging import configure
 

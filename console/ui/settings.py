@@ -14,7 +14,8 @@ from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.actor import Permission
 from services.core.i18n import _
-from services.core.settings import Settings, renamed_settings, unknown_variables
+from services.core.setting_names import renamed_settings, unknown_variables
+from services.core.settings import Settings
 from services.core.shown_settings import shown_setting
 from services.operations.connections import ConnectionCounts
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -26,11 +23,8 @@ from services.core.oidc_settings import OidcSettings
 
 DATABASE_FILE = "millpond.db"
 AUDIT_KEY_FILE = "audit.key"
-_PREFIX = "MILLPOND_"
-_CONFIG_VARIABLE = "MILLPOND_CONFIG"
-_OTHER_VARIABLES = frozenset({_CONFIG_VARIABLE, "MILLPOND_SUPERVISOR"})
-# Of the tests, and what Kubernetes and Docker set for a service of this name.
-_FOREIGN = re.compile(r"MILLPOND_(TEST_|CHROMIUM$|SERVICE_|PORT_\d+_|ENV_)")
+PREFIX = "MILLPOND_"
+CONFIG_VARIABLE = "MILLPOND_CONFIG"
 
 # Fields by the name that they had in earlier versions, which is still read.
 RENAMED = {
@@ -53,7 +47,7 @@ class Settings(OidcSettings):
     versions (`RENAMED`) in the environment and then in the file, defaults.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds all state")
     database_url: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in the data folder")
@@ -331,10 +325,10 @@ class Settings(OidcSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the TOML file, then old names in either."""
-        file = _config_file(settings_cls)
+        file = config_file(settings_cls)
         current = {name: value for name, value in file.items() if name not in RENAMED}
         former = {new: file[old] for old, new in RENAMED.items() if old in file} | {
-            RENAMED[old]: value for old, value in _former_variables().items()
+            RENAMED[old]: value for old, value in former_variables().items()
         }
         return (
             init_settings,
@@ -359,53 +353,12 @@ class Settings(OidcSettings):
         return self.upload_limit_mb * MEGABYTE
 
 
-@dataclass(frozen=True, slots=True)
-class RenamedSetting:
-    """A setting that was given under the name of an earlier version; names as they stand where it was given."""
-
-    old: str
-    new: str
+def config_file(settings: type[BaseSettings]) -> dict[str, Any]:
+    """Return what the file of settings holds, empty without one."""
+    return dict(TomlConfigSettingsSource(settings, toml_file=os.environ.get(CONFIG_VARIABLE) or None).toml_data)
 
 
-def renamed_settings() -> list[RenamedSetting]:
-    """Return the settings that environment and file give under old names; of a file that cannot be read, none."""
-    file: dict[str, Any] = {}
-    with suppress(OSError, ValueError):  # whoever reads the settings says what is wrong with it
-        file = _config_file(Settings)
-    variables = [RenamedSetting(_PREFIX + old.upper(), _PREFIX + RENAMED[old].upper()) for old in _former_variables()]
-    return [*variables, *(RenamedSetting(old, new) for old, new in RENAMED.items() if old in file)]
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownVariable:
-    """A variable of the environment that looks like a setting and is none; `nearest` is what may be meant, if any."""
-
-    name: str
-    nearest: str
-
-
-def unknown_variables() -> list[UnknownVariable]:
-    """Return the variables of the environment that begin like a setting's and that nothing reads."""
-    names = [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
-    known = {*names, *(f"{_PREFIX}{old.upper()}" for old in RENAMED), *_OTHER_VARIABLES}
-    unknown = []
-    for given in sorted(os.environ):
-        name = given.upper()
-        if name.startswith(_PREFIX) and name not in known and not _FOREIGN.match(name):
-            nearest = nearest_setting(name.removeprefix(_PREFIX))
-            unknown.append(UnknownVariable(given, f"{_PREFIX}{nearest.upper()}" if nearest else ""))
-    return unknown
-
-
-def nearest_setting(name: str) -> str:
-    """Return the setting whose name is nearest to one that does not exist, or an empty text."""
-    return next(iter(get_close_matches(name.lower(), Settings.model_fields, n=1)), "")
-
-
-def _config_file(settings: type[BaseSettings]) -> dict[str, Any]:
-    return dict(TomlConfigSettingsSource(settings, toml_file=os.environ.get(_CONFIG_VARIABLE) or None).toml_data)
-
-
-def _former_variables() -> dict[str, str]:
+def former_variables() -> dict[str, str]:
+    """Return the values that the environment gives under names of earlier versions, by these."""
     variables = {name.upper(): value for name, value in os.environ.items()}
-    return {old: variables[_PREFIX + old.upper()] for old in RENAMED if _PREFIX + old.upper() in variables}
+    return {old: variables[PREFIX + old.upper()] for old in RENAMED if PREFIX + old.upper() in variables}

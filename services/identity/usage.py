@@ -13,7 +13,7 @@ from services.core.actor import Actor, Permission, Role
 from services.core.database import Database
 from services.core.i18n import _
 from services.core.usage import UsageCounts
-from services.identity.store.usage import UsageStore
+from services.identity.store.usage_store import UsageStore
 
 SHOWN_DAYS = 30
 KEPT_DAYS = 400  # a year, and the month to compare it with

@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.core.settings import (
-    RENAMED,
-    RenamedSetting,
-    Settings,
-    UnknownVariable,
-    renamed_settings,
-    unknown_variables,
-)
+from services.core.setting_names import RenamedSetting, UnknownVariable, renamed_settings, unknown_variables
+from services.core.settings import RENAMED, Settings
 
 
 def test_environment_wins_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from services.knowledge.formats.registry import FORMATS
 from services.knowledge.formats.xml_names import is_lack_of_memory
 from services.knowledge.notes import NoteCollector
 from services.knowledge.parsing import limits, protocol
-from services.knowledge.parsing.attachments import AttachmentLimits, AttachmentWriter
+from services.knowledge.parsing.attachment_writer import AttachmentLimits, AttachmentWriter
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Iterator
 
 import anyio
 import httpx
-import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from services.app.build_identity import offline_identity
 from services.core.settings import Settings
 from services.identity.types import SignInWay
 from tests.chat.model_server import ModelServer, model_server
+from tests.mcp_client import connected, text_of
 from tests.servers import ROOT, Server, eventually, serving
 from tests.team import Team, make_people
 
@@ -65,22 +61,6 @@ def add(client: httpx.Client, name: str, text: str, collection: int | None = Non
     number = int(answer.json()["documents"][0]["id"])
     eventually(lambda: client.get(f"/api/documents/{number}").json()["status"] == "ready", what=name)
     return number
-
-
-@asynccontextmanager
-async def connected(url: str, token: str = "", mode: str = "auto") -> AsyncIterator[Client]:
-    """The protocol's own client, connected."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with (
-        httpx2.AsyncClient(headers=headers, timeout=60.0, trust_env=False) as http,
-        Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode) as client,
-    ):
-        yield client
-
-
-def text_of(result: Any) -> str:
-    """Return the text of a result."""
-    return "\n".join(each.text for each in result.content if each.type == "text")
 
 
 @BOTH

@@ -175,6 +175,7 @@ def _edit_first(person: Person, arm: Arm) -> None:
 
 
 def _again(person: Person, arm: Arm) -> None:
+    _ask(person, lambda: None)  # the last answer may be one that a kill has cut off
     arm()
     person.ask_again(talk(person))
 

@@ -123,6 +123,8 @@ class SignIn:
         if cookie_fault(request.scope):
             log.warning("refused: a sign-in that no page of this console sent")
             return self._page(request, SignInForm(notice=_notice(_foreign())), status=403)
+        if not cookies.cookie_name(request.scope):  # a session could not be kept: the password is not even looked at
+            return self._page(request, SignInForm())
         try:
             fields = await _form(request)
         except BadInputError as error:

@@ -36,7 +36,8 @@ class OutgoingTransport(httpx.BaseTransport):
     Args:
         url: the address that it is for; its scheme and host decide about TLS and a proxy of the environment.
         rules: where requests may go.
-        seconds: for everything over one connection, 0: no limit beyond that of the client for each step.
+        seconds: for everything over one connection, also for an answer that comes a byte at a time, each within the
+            client's limit for a step; 0: no limit beyond that one.
     """
 
     def __init__(self, url: str, rules: OutgoingRules, *, seconds: float = 0.0) -> None:
@@ -44,7 +45,10 @@ class OutgoingTransport(httpx.BaseTransport):
         self._proxy = _proxy_of(url)
         if self._proxy is not None:
             self._pool: httpcore.ConnectionPool = httpcore.HTTPProxy(
-                str(self._proxy.url), proxy_auth=self._proxy.raw_auth, ssl_context=_context(url)
+                str(self._proxy.url),
+                proxy_auth=self._proxy.raw_auth,
+                ssl_context=_context(url),
+                network_backend=_CheckedNetwork(None, _Limits(seconds)),
             )
         else:
             self._pool = httpcore.ConnectionPool(
@@ -87,6 +91,7 @@ class AsyncOutgoingTransport(httpx.AsyncBaseTransport):
                 proxy_auth=self._proxy.raw_auth,
                 ssl_context=_context(url),
                 max_keepalive_connections=kept,
+                network_backend=_AsyncCheckedNetwork(None, _Limits(0.0)),
             )
         else:
             self._pool = httpcore.AsyncConnectionPool(
@@ -144,7 +149,9 @@ class _Spent:
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):
-    def __init__(self, rules: OutgoingRules, limits: _Limits) -> None:
+    """Connects within limits to where the rules allow; without rules to the environment's proxy, wherever it is."""
+
+    def __init__(self, rules: OutgoingRules | None, limits: _Limits) -> None:
         self._rules = rules
         self._limits = limits
         self._network = httpcore.SyncBackend()
@@ -158,12 +165,14 @@ class _CheckedNetwork(httpcore.NetworkBackend):
         socket_options: SocketOptions = None,
     ) -> httpcore.NetworkStream:
         spent = self._limits.begin()
-        self._rules.require(host, port, [])  # a name that nobody shall ask for need not be looked up
+        if self._rules is not None:
+            self._rules.require(host, port, [])  # a name that nobody shall ask for need not be looked up
         try:
             addresses = resolve(host, port)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        self._rules.require(host, port, addresses)
+        if self._rules is not None:
+            self._rules.require(host, port, addresses)
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:
@@ -180,7 +189,7 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 
 
 class _AsyncCheckedNetwork(httpcore.AsyncNetworkBackend):
-    def __init__(self, rules: OutgoingRules, limits: _Limits) -> None:
+    def __init__(self, rules: OutgoingRules | None, limits: _Limits) -> None:
         self._rules = rules
         self._limits = limits
         self._network = httpcore.AnyIOBackend()
@@ -194,7 +203,8 @@ class _AsyncCheckedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: SocketOptions = None,
     ) -> httpcore.AsyncNetworkStream:
         spent = self._limits.begin()
-        self._rules.require(host, port, [])  # a name that nobody shall ask for need not be looked up
+        if self._rules is not None:
+            self._rules.require(host, port, [])  # a name that nobody shall ask for need not be looked up
         try:
             with anyio.fail_after(timeout):
                 addresses = await anyio.to_thread.run_sync(resolve, host, port, abandon_on_cancel=True)
@@ -202,7 +212,8 @@ class _AsyncCheckedNetwork(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout("the name is looked up too slowly") from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        self._rules.require(host, port, addresses)
+        if self._rules is not None:
+            self._rules.require(host, port, addresses)
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in addresses[:_ADDRESSES_TRIED]:
             try:

@@ -12,13 +12,14 @@ from tests.servers import Server
 
 
 @contextmanager
-def tab(server: Server) -> Iterator[ClientConnection]:
-    """A connection such as a browser tab has, without the browser."""
+def tab(server: Server, cookie: str = "") -> Iterator[ClientConnection]:
+    """A connection such as a browser tab has, without the browser; `cookie`: what it shows at the door."""
     url = server.url.replace("http", "ws", 1) + "/_stcore/stream"
     with connect(
         url,
         subprotocols=[Subprotocol("streamlit")],
         origin=Origin(server.url),
+        additional_headers={"Cookie": cookie} if cookie else None,
         max_size=None,
         ssl=server.trusted,
     ) as connection:

@@ -17,7 +17,8 @@ from console.api.sign_in_page import ASSETS
 from services.app.build_identity import offline_identity
 from services.core.settings import Settings
 from tests.servers import ROOT, serving
-from tests.siege.door_payloads import fault, payloads
+from tests.siege.door_credentials import credential_payloads, mcp_payloads
+from tests.siege.door_payloads import fault, payloads, source
 from tests.team import COOKIE, PASSWORD, Team, make_people
 
 ELSEWHERE = ("http://evil.example", "null", "http://127.0.0.1:1")
@@ -247,18 +248,22 @@ def test_half_a_sign_in_is_short_and_sealed() -> None:
 
 
 def test_no_payload_passes(team: Team) -> None:
-    """A form, a cookie, a token, a header or a path could get somebody in, or bring the service to a defect.
+    """A form, a cookie, a token, a header, a path or a message of a tool could get somebody in, or be a defect.
 
     A part of the payloads that `python -m tests.siege door` sends; the last test here, as failures slow down.
     """
     url = team.server.url
-    known = list(payloads(url))
-    assert len(known) >= 300
-    chosen = [each for number, each in enumerate(known) if number % 3 == 0 or each.what == "path"]
-    assert not [(each, problem) for each in chosen if (problem := fault(url, each))]
-    assert '"event": "defect"' not in team.server.log.read_text()
+    chosen = [each for number, each in enumerate(payloads(url)) if number % 3 == 0 or each.what == "path"]
+    chosen += [*credential_payloads(url, team["ada"]), *mcp_payloads(url, team["ada"])]
+    assert len(chosen) >= 300
+    found = [(each, fault(url, each, source(number))) for number, each in enumerate(chosen)]
+    assert [(each, problem) for each, problem in found if problem] == []
+    log = team.server.log.read_text()
+    assert ('"event": "defect"' in log, "Traceback (most" in log) == (False, False)
     with team.browser() as client:
         assert sent(client, name="uma", password=PASSWORD).status_code == 303
+    with team.browser("ada") as client, team.program("ada", "read") as program:
+        assert {each.get("/api/collections").status_code for each in (client, program)} == {200}
 
 
 def first_session(answer: httpx.Response) -> str:

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -226,24 +227,45 @@ def test_a_name_that_leads_elsewhere_later_is_refused_then() -> None:
         assert "169.254.169.254" in found["third"]
 
 
+@contextmanager
+def dripping(*, body: bool = False) -> Iterator[Peer]:
+    """A peer whose answer comes a little at a time and would take ten seconds: its headers, or what follows them."""
+    over = threading.Event()
+
+    def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if body:
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+        for number in range(200):
+            with suppress(OSError):  # whoever asked has gone
+                handler.wfile.write(b" " if body else f"X-{number}: y\r\n".encode())
+            if over.wait(0.05):
+                return
+
+    with peer(drip) as server:
+        try:
+            yield server
+        finally:
+            over.set()
+
+
+def behind(monkeypatch: pytest.MonkeyPatch, proxy: Peer) -> None:
+    """Let the environment name a proxy."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_only_http_and_an_answer_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server could keep a thread for good, fill the memory, or be asked over another protocol."""
     for scheme in ("ftp", "file", "gopher"):
         with pytest.raises(httpx.UnsupportedProtocol):
             fetch(f"{scheme}://127.0.0.1:9/")
 
-    def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        for number in range(200):
-            handler.wfile.write(f"X-{number}: y\r\n".encode())
-            if over.wait(0.05):
-                return
-
-    over = threading.Event()
-    with peer(drip) as server:
-        with pytest.raises(httpx.ReadTimeout):
-            fetch(server.url, seconds=0.4)
-        over.set()
+    with dripping() as server, pytest.raises(httpx.ReadTimeout):
+        fetch(server.url, seconds=0.4)
     with peer(lambda handler: plain(handler, gzip.compress(b"0" * 1000), Content_Encoding="gzip")) as server:
         with pytest.raises(httpx.RemoteProtocolError, match="packed"):
             fetch(server.url)
@@ -257,10 +279,7 @@ def test_only_http_and_an_answer_within_limits(monkeypatch: pytest.MonkeyPatch) 
 def test_a_proxy_of_the_environment_is_used_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a company's proxy leads out it must be used; it must not lead to what is refused."""
     with peer(plain) as proxy:
-        for name in ("http_proxy", "HTTP_PROXY"):
-            monkeypatch.setenv(name, proxy.url)
-        for name in ("no_proxy", "NO_PROXY"):
-            monkeypatch.delenv(name, raising=False)
+        behind(monkeypatch, proxy)
         assert fetch("http://203.0.113.5:81/models").status_code == 200
         assert asyncio.run(fetch_async("http://203.0.113.5:81/again")).status_code == 200
         assert proxy.paths == ["http://203.0.113.5:81/models", "http://203.0.113.5:81/again"]
@@ -270,6 +289,33 @@ def test_a_proxy_of_the_environment_is_used_and_checked(monkeypatch: pytest.Monk
             with pytest.raises(RefusedAddressError):
                 asyncio.run(fetch_async(url))
         assert len(proxy.paths) == 2
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_byte_at_a_time_does_not_last(monkeypatch: pytest.MonkeyPatch, *, proxied: bool) -> None:
+    """Each byte would begin the time limit anew: a server, or a proxy on the way, could hold a thread for good."""
+    for body in (False, True):
+        with dripping(body=body) as server:
+            url = server.url
+            if proxied:
+                behind(monkeypatch, server)
+                url = "http://203.0.113.5/"
+            began = time.monotonic()
+            with pytest.raises(httpx.ReadTimeout):
+                fetch(url, seconds=0.4)
+            assert time.monotonic() - began < 5
+            assert len(server.paths) == 1
+
+
+def test_an_answer_through_a_proxy_is_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes by a proxy could fill the memory."""
+    monkeypatch.setattr("services.core.outgoing_transport.MOST_BYTES", 10_000)
+    with peer(lambda handler: plain(handler, b"0" * 20_000)) as proxy:
+        behind(monkeypatch, proxy)
+        with pytest.raises(httpx.RemoteProtocolError):
+            fetch("http://203.0.113.5/")
+        with pytest.raises(httpx.RemoteProtocolError):
+            asyncio.run(fetch_async("http://203.0.113.5/"))
 
 
 def test_an_impossible_name_is_an_ordinary_failure() -> None:

@@ -78,10 +78,15 @@ def prometheus(config: Path, data: Path) -> Iterator[str]:
 
 
 @contextmanager
-def nginx(folder: Path, upstream: str, changes: Mapping[str, str] | None = None) -> Iterator[str]:
+def nginx(
+    folder: Path,
+    upstream: str,
+    changes: Mapping[str, str] | None = None,
+    tls: tuple[Path, Path] | None = None,
+) -> Iterator[str]:
     """A running nginx with the configuration of `deploy` in front of a console at `upstream`; yields its address.
 
-    `changes`: what stands there, and what instead, so that a test need not wait.
+    `changes`: what stands there, and what instead, so that a test need not wait. `tls`: a certificate and its key.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -89,7 +94,10 @@ def nginx(folder: Path, upstream: str, changes: Mapping[str, str] | None = None)
     site = (DEPLOY / "nginx" / "millpond.conf").read_text()
     assert "listen 80;" in site
     assert "http://127.0.0.1:8501" in site
-    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("http://127.0.0.1:8501", upstream)
+    listen = f"listen 127.0.0.1:{port};"
+    if tls is not None:
+        listen = f"listen 127.0.0.1:{port} ssl; ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]};"
+    site = site.replace("listen 80;", listen).replace("http://127.0.0.1:8501", upstream)
     names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     for old, new in (changes or {}).items():
         assert old in site
@@ -111,7 +119,7 @@ def nginx(folder: Path, upstream: str, changes: Mapping[str, str] | None = None)
 
     try:
         eventually(listens, what="nginx")
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(30)

@@ -397,10 +397,18 @@ def payloads(origin: str) -> Iterator[Payload]:
             yield Payload("method", method, path)
 
 
-def fault(url: str, payload: Payload) -> str:
-    """Send a payload as it is, and return what is wrong with the answer, "" if nothing is."""
+def source(number: int) -> str:
+    """Return an address of loopback for a payload: from one alone, refusals would soon be held back."""
+    return f"127.0.{1 + number // 250 % 250}.{1 + number % 250}"
+
+
+def fault(url: str, payload: Payload, source: str = "127.0.0.1", provider: str = "") -> str:
+    """Send a payload as it is, and return what is wrong with the answer, "" if nothing is.
+
+    `provider`: where people may be sent to sign in.
+    """
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60, source_address=(source, 0))
     try:
         connection.putrequest(payload.method, payload.path, skip_accept_encoding=True)
         for name, value in payload.headers.items():
@@ -409,7 +417,7 @@ def fault(url: str, payload: Payload) -> str:
             connection.putheader("Content-Length", str(len(payload.body)))
         connection.endheaders(payload.body if payload.method == "POST" else None)
         answer = connection.getresponse()
-        return _judged(payload, answer, answer.read().decode("utf-8", "replace"))
+        return _judged(payload, answer, answer.read().decode("utf-8", "replace"), provider)
     except (ValueError, UnicodeError):  # the client itself refuses to send it
         return ""
     except (http.client.HTTPException, OSError) as error:
@@ -418,18 +426,21 @@ def fault(url: str, payload: Payload) -> str:
         connection.close()
 
 
-def _judged(payload: Payload, answer: http.client.HTTPResponse, text: str) -> str:
+def _judged(payload: Payload, answer: http.client.HTTPResponse, text: str, provider: str) -> str:
     place = answer.headers.get("Location", "/")
     given = [each for each in answer.headers.get_all("Set-Cookie") or () if _gives_session(each)]
     markup = ("<script>alert(1)</script>", 'onfocus="alert(1)', "<svg onload")
     is_open = unquote(payload.path.partition("?")[0]) in OPEN and payload.method in {"GET", "HEAD", "POST"}
     faults = {
-        f"status {answer.status}": answer.status >= 500,
+        # 503 with a time to come back is an answer: the provider does not answer, too much is held back already.
+        f"status {answer.status}": answer.status >= 500
+        and not (answer.status == 503 and answer.headers["Retry-After"]),
         "a session was given": bool(given),
-        f"leads to {place[:60]}": not place.startswith("/") or place.startswith(("//", "/\\")),
+        f"leads to {place[:60]}": (not place.startswith("/") or place.startswith(("//", "/\\")))
+        and not (provider and place.startswith(f"{provider}/auth?")),
         "the payload came back as markup": any(each in text for each in markup),
         "a header was injected": "X-Injected" in answer.headers,
-        "passed": answer.status == 200 and not is_open,
+        "passed": 200 <= answer.status < 300 and not is_open,
     }
     return ", ".join(what for what, wrong in faults.items() if wrong)
 

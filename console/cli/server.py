@@ -101,8 +101,8 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; before a planned restart, finish the requests of open connections first."""
         self.stop()  # by a signal nothing has done so yet
+        await self._stop_accepting()
         if self.restarting:
-            await self._stop_accepting()
             loop = asyncio.get_running_loop()
             deadline = loop.time() + PENDING_SECONDS
             while loop.time() < deadline and any(

@@ -202,6 +202,8 @@ def _line(request: RunningRequest, rss: int) -> str:
         )
     elif request.began is not None:
         parts.append(_("for {time}").format(time=milliseconds(max(0.0, time.time() - request.began) * 1000)))
+    else:
+        parts.append(_("waiting for its conversation"))
     if request.rss_before is not None:
         parts.append(
             _("RSS {before} at the start, {change} since").format(

@@ -89,7 +89,6 @@ class AnswerTask:
 
     actor: Actor
     question: str
-    user: str
     turns: tuple[Turn, ...]
     collection_ids: tuple[int, ...]
     conversation_id: str = ""

@@ -1,6 +1,6 @@
 """The answer service: from a question through validation, limits and a worker thread to the stored answer.
 
-A question is validated and stored, then answered within a request scope: a concurrency slot, a deadline, cancellation.
+A question is validated, stored and answered within a request scope: a concurrency slot, a deadline, cancellation.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -39,7 +40,7 @@ from services.chat.types import (
 )
 from services.core.actor import Actor, Permission
 from services.core.admission import Admission
-from services.core.errors import BadInputError, MillpondError, TooLargeError, UnavailableError
+from services.core.errors import BadInputError, BusyError, MillpondError, TooLargeError, UnavailableError
 from services.core.events import Counter, EventSink, NullEventSink, Timer
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestRegistry, RequestScope
@@ -108,9 +109,9 @@ class AnswerService:
             conversation = self._conversations.conversation(actor, conversation_id)
             turns = self._conversations.turns(actor, conversation)
             self._conversations.add_question(actor, question_message(conversation_id, text))
-            return AnswerTask(actor, text, user, turns, conversation.collection_ids, conversation_id)
+            return AnswerTask(actor, text, turns, conversation.collection_ids, conversation_id)
 
-        return self._answer(actor, task, conversation_id)
+        return self._answer(actor, task, describe_question(question), user=user, conversation_id=conversation_id)
 
     def regenerate(self, actor: Actor, conversation_id: str, *, user: str = "local") -> AnswerStream:
         """Answer the last question again. The new answer replaces the old one; if it fails, the old one is kept."""
@@ -122,9 +123,9 @@ class AnswerService:
             answered = answer is not None and answer.state is not AnswerState.FAILED and bool(answer.text)
             turns = self._conversations.turns(actor, conversation, without_last=answered)
             asked = conversation.collection_ids
-            return AnswerTask(actor, question.text, user, turns, asked, conversation_id, answer, fresh=True)
+            return AnswerTask(actor, question.text, turns, asked, conversation_id, answer, fresh=True)
 
-        return self._answer(actor, task, conversation_id)
+        return self._answer(actor, task, _("the last question again"), user=user, conversation_id=conversation_id)
 
     def edit(self, actor: Actor, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
         """Replace the last question and its answer by `question`, and answer that."""
@@ -135,9 +136,9 @@ class AnswerService:
             old, _answer = self._conversations.last_question(actor, conversation_id)
             self._conversations.replace_question(actor, old, question_message(conversation_id, text))
             turns = self._conversations.turns(actor, conversation)
-            return AnswerTask(actor, text, user, turns, conversation.collection_ids, conversation_id)
+            return AnswerTask(actor, text, turns, conversation.collection_ids, conversation_id)
 
-        return self._answer(actor, task, conversation_id)
+        return self._answer(actor, task, describe_question(question), user=user, conversation_id=conversation_id)
 
     def complete(
         self,
@@ -166,9 +167,9 @@ class AnswerService:
                 if self._settings.history_turns
                 else ()
             )
-            return AnswerTask(actor, text, user, tuple(turns), tuple(collection_ids), fresh=fresh, options=options)
+            return AnswerTask(actor, text, tuple(turns), tuple(collection_ids), fresh=fresh, options=options)
 
-        return self._answer(actor, task, "")
+        return self._answer(actor, task, describe_question(messages[-1][1] if messages else ""), user=user)
 
     def stop(self, actor: Actor, conversation_id: str) -> bool:
         """Stop the running answer of a conversation; return whether there was one.
@@ -190,71 +191,72 @@ class AnswerService:
         for answer in answers:
             answer.close()
 
-    def _answer(self, actor: Actor, task: Callable[[], AnswerTask], conversation_id: str) -> AnswerStream:
+    def _answer(
+        self, actor: Actor, task: Callable[[], AnswerTask], detail: str, *, user: str, conversation_id: str = ""
+    ) -> AnswerStream:
         actor.require(Permission.ASK, _("Ask a question"))
         cancellation = Cancellation()
+        opened = partial(
+            self._requests.open,
+            RequestKind.ANSWER,
+            detail,
+            user=user,
+            session=current_session(),
+            cancellation=cancellation,
+        )
         answer = AnswerStream(
-            self._exclusive(task, _lock_of(actor, conversation_id), current_session(), cancellation), cancellation
+            self._in_scope(task, opened, _lock_of(actor, conversation_id), cancellation), cancellation
         )
         with self._lock:
             self._answers.add(answer)
         return answer
 
-    def _exclusive(
-        self, task: Callable[[], AnswerTask], lock: ConversationLock, session: str, cancellation: Cancellation
+    def _in_scope(
+        self,
+        task: Callable[[], AnswerTask],
+        opened: Callable[[], RequestScope],
+        lock: ConversationLock,
+        cancellation: Cancellation,
     ) -> Generator[AnswerEvent, None, None]:
-        """Answer while holding the conversation's lock."""
+        """Answer within a request scope: from the wait for the conversation until the message is stored."""
         if cancellation.event.is_set():
             return
         if self._closed:
             raise UnavailableError(_("Millpond is being closed."), _("Ask again when it has started."))
-        if not lock.conversation_id:
-            yield from self._answer_in_scope(task(), session, cancellation)
-            return
-        self._locks.acquire(lock, cancellation)
         try:
-            yield from self._answer_in_scope(task(), session, cancellation)
-        finally:
-            self._locks.release(lock, cancellation)
-
-    def _answer_in_scope(
-        self, task: AnswerTask, session: str, cancellation: Cancellation
-    ) -> Generator[AnswerEvent, None, None]:
-        """Answer within a request scope that ends once the message is stored."""
-        draft = AnswerDraft(
-            time.monotonic(),
-            self._rss(),
-            limit=self._limit(task.options),
-            masking=AnswerMask() if self._settings.mask_answers else None,
-        )
-        scope: RequestScope | None = None
-        try:
-            try:
-                scope = self._requests.open(
-                    RequestKind.ANSWER,
-                    describe_question(task),
-                    user=task.user,
-                    session=session,
-                    cancellation=cancellation,
-                )
-                yield from self._run_worker(task, draft, scope)
-            except GeneratorExit:
-                self._store(task, draft, AnswerState.STOPPED)
-                raise
-            except MillpondError as error:
-                self._store(task, draft, AnswerState.FAILED, error.message, error.hint)
-                raise
-            except BaseException:
-                self._store(task, draft, AnswerState.FAILED, _("The answer failed for an unforeseen reason."))
-                raise
-            state = AnswerState.STOPPED if cancellation.event.is_set() else AnswerState.COMPLETE
-            message = self._store(task, draft, state)
-            if state is AnswerState.COMPLETE:
-                self._cache_answer(draft, message)
-        except BaseException as error:
-            if scope is not None:
-                scope.close(error)
+            scope = opened()
+        except BusyError as refusal:
+            with self._locks.held(lock, cancellation, seconds=0.0):  # nothing of it is to wait
+                refused = task()
+                self._store(refused, self._draft(refused), AnswerState.FAILED, refusal.message, refusal.hint)
             raise
+        try:
+            with self._locks.held(lock, cancellation):
+                yield from self._answer_task(task(), scope, cancellation)
+        except BaseException as error:
+            scope.close(error)
+            raise
+
+    def _answer_task(
+        self, task: AnswerTask, scope: RequestScope, cancellation: Cancellation
+    ) -> Generator[AnswerEvent, None, None]:
+        """Answer a question that was stored, and store the message."""
+        draft = self._draft(task)
+        try:
+            yield from self._run_worker(task, draft, scope)
+        except GeneratorExit:
+            self._store(task, draft, AnswerState.STOPPED)
+            raise
+        except MillpondError as error:
+            self._store(task, draft, AnswerState.FAILED, error.message, error.hint)
+            raise
+        except BaseException:
+            self._store(task, draft, AnswerState.FAILED, _("The answer failed for an unforeseen reason."))
+            raise
+        state = AnswerState.STOPPED if cancellation.event.is_set() else AnswerState.COMPLETE
+        message = self._store(task, draft, state)
+        if state is AnswerState.COMPLETE:
+            self._cache_answer(draft, message)
         # Before `Finished`: a reader that has the whole answer must find the slot and the conversation free.
         scope.close()
         self._locks.release(_lock_of(task.actor, task.conversation_id), cancellation)
@@ -333,6 +335,14 @@ class AnswerService:
             event = retrieval.event
             self._cache.put(retrieval.cache_key, message, event.citations, relevant=event.relevant)
 
+    def _draft(self, task: AnswerTask) -> AnswerDraft:
+        return AnswerDraft(
+            time.monotonic(),
+            self._rss(),
+            limit=self._limit(task.options),
+            masking=AnswerMask() if self._settings.mask_answers else None,
+        )
+
     def _limit(self, options: AnswerOptions) -> TextLimit | None:
         wanted = options.stop or options.max_tokens is not None
         return TextLimit(options.stop, options.max_tokens, self.count_tokens) if wanted else None
@@ -373,9 +383,9 @@ def checked_question(question: str, limit: int) -> str:
     return sanitize(question).strip()
 
 
-def describe_question(task: AnswerTask) -> str:
+def describe_question(question: str) -> str:
     """Return what the list of running requests shows of a question: not its words."""
-    return plural("question of {count} character", "question of {count} characters", len(task.question))
+    return plural("question of {count} character", "question of {count} characters", len(question))
 
 
 def question_message(conversation_id: str, question: str) -> Message:

@@ -16,10 +16,13 @@ from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerEvent, AnswerState, MessageRole, Retrieved, Token, Waiting
 from services.core.actor import SERVICE
-from services.core.errors import BusyError, MillpondError, TimedOutError, UnavailableError
+from services.core.errors import BusyError, CancelledError, MillpondError, TimedOutError, UnavailableError
+from services.core.requests import Outcome
+from services.core.requests.registry import acting_for
 from tests.chat.conftest import FakeKnowledge
 from tests.chat.model_server import ModelServer
 from tests.chat.test_answer_service import use
+from tests.servers import eventually
 
 DEADLINE = 20.0
 
@@ -149,6 +152,60 @@ def test_an_answer_can_be_stopped_by_its_conversation(
     assert reader.done()
     assert not answering.stop(SERVICE, conversation_id)
     assert conversations.messages(SERVICE, conversation_id)[-1].state is AnswerState.STOPPED
+
+
+@pytest.mark.parametrize("way", ["thrown out", "cancelled", "stopped", "closed"])
+def test_a_question_that_waits_for_its_conversation_is_seen_and_ends(
+    stages: Callable[[str], tuple[AnswerService, str, Reader]],
+    conversations: Conversations,
+    knowledge: FakeKnowledge,
+    way: str,
+) -> None:
+    """Somebody who was thrown out would be answered once the stopped answer before theirs has been stored."""
+    answering, conversation_id, before = stages("retrieval")
+    requests = answering._requests
+    before.answer.cancel()  # stored when its search has ended
+    with acting_for("ann", "her session"):
+        late = Reader(answering.ask(SERVICE, conversation_id, "And now?", user="ann"))
+    try:
+        eventually(lambda: answering._locks._waiting, seconds=DEADLINE)
+        _first, seen = requests.running()
+        assert (seen.user, seen.detail, seen.began) == ("ann", "question of 8 characters", None)
+        if way == "thrown out":
+            assert requests.cancel_all(sessions={"her session"}) == 1
+        elif way == "cancelled":
+            assert requests.cancel(SERVICE, seen.id)
+        elif way == "stopped":
+            assert answering.stop(SERVICE, conversation_id)
+        else:
+            late.answer.close()
+        assert late.done()
+        assert before.is_alive(), "nothing was left to wait for"
+    finally:
+        knowledge.release.set()
+    assert before.done()
+    assert isinstance(late.error, CancelledError)
+    assert requests.recent()[-1].outcome is Outcome.CANCELLED
+    assert [m.text for m in conversations.messages(SERVICE, conversation_id)] == ["How long?", ""]
+    assert answering.slots() == (0, 0)
+
+
+def test_a_question_that_waited_for_its_conversation_is_answered(
+    stages: Callable[[str], tuple[AnswerService, str, Reader]], conversations: Conversations, knowledge: FakeKnowledge
+) -> None:
+    """Whoever stops an answer and asks again at once would be refused, or not be seen among the requests."""
+    answering, conversation_id, before = stages("retrieval")
+    before.answer.cancel()
+    late = Reader(answering.ask(SERVICE, conversation_id, "And now?", user="ann"))
+    eventually(lambda: answering._locks._waiting, seconds=DEADLINE)
+    knowledge.release.set()
+    late.wait_for(Token)
+    assert before.done()
+    late.answer.close()
+    assert late.done()
+    questions = [m.text for m in conversations.messages(SERVICE, conversation_id) if m.role is MessageRole.USER]
+    assert questions == ["How long?", "And now?"]
+    assert answering.slots() == (0, 0)
 
 
 @pytest.mark.parametrize("limit", [("hang", 0.3), ("midhang", 5.0)])

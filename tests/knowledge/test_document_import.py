@@ -116,7 +116,7 @@ def test_other_vectors_are_made_again(
 def test_words_find_a_document_before_it_is_embedded(tmp_path: Path, embedder: Embedder) -> None:
     """Until its vectors are made, which a restart goes on with, an imported document is found by its words."""
     with LibraryHarness(tmp_path / "data", embedder, start=False) as harness:
-        imported = importer_of(harness, embedder).add(prepared())
+        imported = importer_of(harness, embedder).add(SERVICE, prepared())
         assert imported.document.status is DocumentStatus.QUEUED
         assert harness.library.document(SERVICE, imported.document.id).searchable
         assert search(harness, embedder, "feldspar glaze") == [("kiln.pdf", 2)]

@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     DONE = "done"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
-    REFUSED = "refused"  # the queue was full
+    REFUSED = "refused"  # before it began: the queue was full, the question empty
     FAILED = "failed"
     DROPPED = "dropped"  # nobody closed it: its scope became garbage
 
@@ -51,8 +51,9 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class RunningRequest:
-    """A request that runs or waits. `position` is its place in the queue from 1, 0 when it runs; times in seconds since
-    the epoch; bytes are the process's RSS when it began (None while it waits)."""
+    """A request that runs or waits. `position` is its place in the queue from 1, 0 when it has its slot; times in
+    seconds since the epoch; bytes are the process's RSS when it began (None while it waits, for its slot or its
+    conversation)."""
 
     id: str
     kind: RequestKind

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 import structlog
 
-from services.core.errors import BusyError, CancelledError, TimedOutError
+from services.core.errors import BusyError, CancelledError, MillpondError, TimedOutError
 from services.core.i18n import _
 from services.core.requests.concurrency import ConcurrencyLimit, Outcome, RequestKind, RequestLimits, Slot
 
@@ -168,7 +168,7 @@ class RequestScope:
         with self._lock:
             hooks, self._hooks = self._hooks, []
             if self._finish.alive:
-                self._record.outcome = _outcome(error, cancelled=self.cancelled)
+                self._record.outcome = _outcome(error, self._record)
         for hook in reversed(hooks):
             hook()
         self._finish()
@@ -195,12 +195,12 @@ def _run(hook: Callable[..., object], args: tuple[object, ...]) -> None:
         log.exception("a clean-up hook failed", hook=getattr(hook, "__qualname__", type(hook).__qualname__))
 
 
-def _outcome(error: BaseException | None, *, cancelled: bool) -> Outcome:
+def _outcome(error: BaseException | None, record: RequestRecord) -> Outcome:
     if isinstance(error, TimedOutError):
         return Outcome.TIMED_OUT
-    if cancelled or isinstance(error, CancelledError | GeneratorExit):
+    if record.cancellation.event.is_set() or isinstance(error, CancelledError | GeneratorExit):
         return Outcome.CANCELLED
-    if isinstance(error, BusyError):
+    if isinstance(error, BusyError) or (isinstance(error, MillpondError) and record.began is None):
         return Outcome.REFUSED
     # Control flow of the pages (a rerun, a stop) derives from BaseException and is no failure.
     return Outcome.FAILED if isinstance(error, Exception) else Outcome.DONE

@@ -127,7 +127,7 @@ def test_a_server_that_hangs_longer_than_its_own_limit(
     """Time is up for the answer as a whole, and the server's side is hung up."""
     models.choose(SERVICE, choice_of(kind, server, "hang"))
     with pytest.raises(MillpondError) as caught:
-        list(answering_with(answer_seconds=0.4).ask(conversations.create(SERVICE).id, "How long?"))
+        list(answering_with(answer_seconds=0.4).ask(SERVICE, conversations.create(SERVICE).id, "How long?"))
     assert "too long" in caught.value.message
     # On a busy machine time may be up before the server was reached at all.
     assert server.wait(lambda: server.open == 0 and server.hung_up == len(server.requests))

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from services.core.actor import Actor, Role
-from services.core.errors import BusyError, CancelledError, ForbiddenError, TimedOutError
+from services.core.errors import BadInputError, BusyError, CancelledError, ForbiddenError, TimedOutError
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RequestLimits, RequestRegistry, RequestScope
 from services.core.requests.registry import acting_for
 from tests.servers import eventually
@@ -68,6 +68,17 @@ def test_hooks_run_in_reverse_order_once_whatever_happens() -> None:
     assert called == [(1, 0), "first"]
     assert last(every).outcome is Outcome.FAILED
     assert every.counts(RequestKind.DIAGNOSTIC) == (0, 0)
+
+
+def test_what_is_turned_away_before_it_begins_has_not_failed() -> None:
+    """An empty question would stand among the failures of the service."""
+    every = scopes()
+    for began, outcome in ((False, Outcome.REFUSED), (True, Outcome.FAILED)):
+        scope = every.open(RequestKind.ANSWER)
+        if began:
+            scope.wait()
+        scope.close(BadInputError("The question is empty."))
+        assert last(every).outcome is outcome
 
 
 def test_a_dropped_scope_cleans_up() -> None:

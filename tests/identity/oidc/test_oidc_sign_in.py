@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +12,12 @@ import httpx
 import pytest
 
 from tests.identity.oidc.provider import Provider, Visit, needs_provider, providing, visiting
-from tests.servers import Server, serving
+from tests.servers import Server, eventually, serving
 from tests.siege.door_callbacks import ANSWERS, CALLBACK, MADE_UP_COOKIES, made_up
 from tests.team import COOKIE, PASSWORD, Team, make_people
 
 pytestmark = needs_provider
+AT_ONCE = 8  # as many as wait for the provider at a time
 
 PEOPLE: dict[str, dict[str, Any]] = {
     "subject-ann": {"preferred_username": "ann", "name": "Ann Example", "groups": ["staff", "millpond-chemists"]},
@@ -371,8 +374,22 @@ def test_an_administrator_links_and_unlinks(house: House, visit: Visit) -> None:
         assert later.sign_in("subject-new").status_code == 401
 
 
-def test_passwords_work_while_the_provider_is_down(house: House, visit: Visit) -> None:
-    """Nobody could sign in any more."""
-    with house.team.browser() as client:
-        answer = client.post("/sign-in", data={"name": "uma", "password": PASSWORD})
-        assert answer.status_code == 303
+def test_passwords_work_while_the_provider_is_slow(house: House) -> None:
+    """Those who wait for a provider that does not answer would keep out everybody else, or wait for ever."""
+    provider = house.provider
+    before = provider.requests("/token")
+    with ExitStack() as opened:
+        ways = []
+        for _each in range(AT_ONCE):
+            visit = opened.enter_context(visiting(house.server, provider))
+            state = httpx.URL(visit.begin()).params["state"]
+            ways.append((visit.console, f"{CALLBACK}?state={state}&iss={provider.url}&code=a"))
+        provider.set(fail={"/token": "slow"})
+        pool = opened.enter_context(ThreadPoolExecutor(AT_ONCE))
+        waiting = [pool.submit(client.get, way) for client, way in ways]
+        eventually(lambda: provider.requests("/token") == before + AT_ONCE, what="the requests to the provider")
+        with house.team.browser() as client:
+            answer = client.post("/sign-in", data={"name": "uma", "password": PASSWORD})
+            assert answer.status_code == 303
+        assert not all(each.done() for each in waiting)
+        assert {each.result(60).status_code for each in waiting} == {503}

@@ -65,6 +65,7 @@ def test_generated_requests_find_nothing(attacked: Server, tmp_path: Path) -> No
     outcome = attack(attacked.url, tmp_path, phases="fuzzing", seed=11, examples=2)
     assert outcome.findings == [], outcome.output
     assert outcome.operations > 70
+    assert attacked.client.get("/api/documents").status_code == 200, "an account was made: nothing else was attacked"
     assert '"event": "defect"' not in attacked.log.read_text()
 
 

@@ -225,6 +225,7 @@ def _serve(folder: Path, until: float, closing: ExitStack, served: dict[str, str
         watched=False,
         ready=lambda: False,
         ready_rss=lambda: 0,
+        enter=lambda _stage: None,
     )
     closing.callback(platform.memory.close)
     database = platform.database

@@ -16,6 +16,14 @@ from typing import Any
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Each request to these takes seconds: it forks a copy of the process and measures there.
 HEAVY = "^/api/(objects/(objects|paths|summary|sizes/|census$)|tracing/(cost|snapshots$))"
+# What the first account closes, a server without one leaves open: no other request would pass after it.
+FIRST_ACCOUNT = "POST /api/people"
+ACCOUNTS = "^/api/(people|account|groups|collections/[^/]+/grants)"  # what an administrator does about people
+# Who attacks would be thrown out: it is tested in tests/api/test_revocation.py.
+_LOCKS_OUT = (
+    *("PATCH /api/people/{person_id}", "DELETE /api/people/{person_id}"),
+    *("DELETE /api/people/{person_id}/tokens/{token_id}", "DELETE /api/account/tokens/{token_id}"),
+)
 _COMMAND = "from schemathesis.cli import schemathesis; schemathesis()"
 
 
@@ -29,10 +37,18 @@ class Outcome:
     output: str
 
 
-def attack(url: str, folder: Path, *, phases: str, seed: int, examples: int, heavy: bool = False) -> Outcome:
-    """Send generated requests to the server at `url`: to what answers at once, or to the `heavy` operations."""
-    report = folder / f"requests-{seed}{'-heavy' if heavy else ''}.json"
-    chosen = ("--include-path-regex" if heavy else "--exclude-path-regex", HEAVY)
+def attack(
+    url: str, folder: Path, *, phases: str, seed: int, examples: int, heavy: bool = False, token: str = ""
+) -> Outcome:
+    """Send generated requests to the server at `url`: to what answers at once, or to the `heavy` operations.
+
+    With an administrator's `token`: to what concerns people, on a server with accounts.
+    """
+    report = folder / f"requests-{seed}{'-heavy' if heavy else ''}{'-people' if token else ''}.json"
+    chosen = ["--include-path-regex" if heavy else "--exclude-path-regex", HEAVY, "--exclude-name", FIRST_ACCOUNT]
+    if token:
+        chosen = ["--include-path-regex", ACCOUNTS, "--header", f"Authorization: Bearer {token}"]
+        chosen += [word for name in _LOCKS_OUT for word in ("--exclude-name", name)]
     done = subprocess.run(
         [
             *(sys.executable, "-c", _COMMAND, "--config-file", str(CONFIG), "run", f"{url}/openapi.json"),

@@ -75,6 +75,25 @@ def make_people(data_dir: Path) -> dict[str, Member]:
     return members
 
 
+def join_people(server: Server, first: int) -> Team:
+    """Make the team's accounts on a running server; the first one, ada's, with the id `first`, is there already."""
+    team = Team(server, {})
+    for name, role in PEOPLE.items():
+        number = first
+        if team.members:
+            with team.browser("ada") as admin:
+                made = admin.post("/api/people", json={"name": name, "password": PASSWORD, "role": role.value})
+                number = made.raise_for_status().json()["id"]
+        with team.browser() as client:
+            answer = client.post("/sign-in", data={"name": name, "password": PASSWORD})
+            member = team.members[name] = Member(number, name, role, answer.cookies[COOKIE])
+        with team.browser(name) as client:
+            for scope in SCOPES:
+                token = client.post("/api/account/tokens", json={"name": scope, "scopes": [scope]})
+                member.tokens[scope] = token.raise_for_status().json()["token"]
+    return team
+
+
 @contextmanager
 def serving_team(data_dir: Path, **settings: object) -> Iterator[Team]:
     """Start a server over a data folder with the team's accounts."""

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.chat.model_server import ModelServer, model_server
 from tests.servers import eventually, serving
-from tests.team import COOKIE, PASSWORD, Team, make_people
+from tests.team import COOKIE, PASSWORD, Team, join_people
 from tests.visitors import visiting
 
 WITHIN_SECONDS = 1.0
@@ -28,20 +28,34 @@ def slow_model() -> Iterator[ModelServer]:
         yield server
 
 
+@contextmanager
+def within(seconds: float = WITHIN_SECONDS) -> Iterator[Callable[[], float]]:
+    """Yield what says how much of the time is left."""
+    began = time.monotonic()
+    yield lambda: max(0.01, seconds - (time.monotonic() - began))
+    assert time.monotonic() - began <= seconds
+
+
 @pytest.fixture(scope="module")
 def team(slow_model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """A server with accounts and that chat server."""
-    folder = tmp_path_factory.mktemp("revocation") / "data"
-    members = make_people(folder)
+    """A server with accounts and that chat server.
+
+    Whoever had a page open before the first account was made does not stay an administrator in it.
+    """
     model = {"openai_base_url": slow_model.openai("midhang"), "openai_model": "tiny", "openai_api_key": "k"}
+    folder = tmp_path_factory.mktemp("revocation") / "data"
     with serving(folder, new_collection_access="write", **model) as server:
-        team = Team(server, members)
-        with team.browser("ada") as admin:
-            number = admin.post("/api/documents", files={"file": ("seals.txt", b"Seals are covered for 12 months.")})
-            assert number.status_code == 202, number.text
-            document = number.json()["documents"][0]["id"]
-            eventually(lambda: admin.get(f"/api/documents/{document}").json()["status"] == "ready", what="the document")
-        yield team
+        document = server.add("seals.txt", b"Seals are covered for 12 months.")
+        assert server.wait_finished(document)["status"] == "ready"
+        with visiting(server.url) as tab:
+            tab.open()
+            with within() as left:
+                made = server.client.post("/api/people", json={"name": "ada", "password": PASSWORD, "role": "admin"})
+                assert made.status_code == 201, made.text
+                assert tab.closed(left()) == SIGNED_OUT
+        assert server.client.get("/api/collections").status_code == 401
+        assert server.client.get("/", headers={"Accept": "text/html"}).status_code == 303
+        yield join_people(server, made.json()["id"])
 
 
 def session_of(team: Team, name: str) -> str:
@@ -85,14 +99,6 @@ class Streaming:
         except httpx.TransportError:
             pass
         self.ended_at = time.monotonic()
-
-
-@contextmanager
-def within(seconds: float = WITHIN_SECONDS) -> Iterator[Callable[[], float]]:
-    """Yield what says how much of the time is left."""
-    began = time.monotonic()
-    yield lambda: max(0.01, seconds - (time.monotonic() - began))
-    assert time.monotonic() - began <= seconds
 
 
 def test_signing_out_closes_the_tabs_of_that_session_alone(team: Team) -> None:
@@ -223,16 +229,3 @@ def test_pictures_and_uploads_belong_to_a_tab(team: Team) -> None:
             assert client.put(address, files={"file": ("a.txt", b"a")}).status_code == 404
         with team.browser(Cookie=mine) as client:
             assert client.put(address, files={"file": ("a.txt", b"a")}).status_code == 403  # Streamlit's own token
-
-
-def test_the_first_account_closes_what_is_open(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whoever had a page open before the first account was made would stay an administrator in it."""
-    with serving(tmp_path_factory.mktemp("first") / "data") as server:
-        with visiting(server.url) as tab:
-            tab.open()
-            with within() as left:
-                made = server.client.post("/api/people", json={"name": "ada", "password": PASSWORD, "role": "admin"})
-                assert made.status_code == 201, made.text
-                assert tab.closed(left()) == SIGNED_OUT
-        assert server.client.get("/api/collections").status_code == 401
-        assert server.client.get("/", headers={"Accept": "text/html"}).status_code == 303

@@ -28,13 +28,28 @@ def slow_model() -> Iterator[ModelServer]:
 
 @pytest.fixture(scope="module")
 def narrow(slow_model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with one slot, no queue, and that model."""
+    """A server with one slot, no queue, and that model.
+
+    In the end it is told to stop in mid-answer: it tells the client that it breaks off, and ends well.
+    """
     limits = {"answers_total": 1, "answers_per_user": 1, "answers_waiting": 0}
     model = {"openai_base_url": slow_model.openai("midhang"), "openai_model": "tiny", "openai_api_key": "k"}
     with serving(tmp_path_factory.mktemp("narrow") / "data", **limits, **model) as server:
         number = server.add("pump.txt", b"Check the oil weekly. Pump seals are covered for 12 months.")
         assert server.wait_finished(number)["status"] == "ready"
         yield server
+        body = {**BODY, "stream": True}
+        with (
+            httpx.Client(trust_env=False) as client,
+            client.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=30) as answer,
+        ):
+            lines = answer.iter_lines()
+            while "Seals" not in next(lines):
+                pass
+            assert server.stop() == 0
+            assert "interrupted" in "".join(lines)
+        assert slow_model.wait(lambda: slow_model.open == 0)
+        assert "Traceback" not in server.log.read_text()
 
 
 def running(server: Server) -> int:
@@ -106,37 +121,14 @@ def test_many_that_leave_leave_nothing(narrow: Server, slow_model: ModelServer) 
     assert slow_model.wait(lambda: slow_model.open == 0)
 
 
-def test_model_that_breaks_off(slow_model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_model_that_breaks_off(narrow: Server, slow_model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that dies in mid-answer ends the stream with an error that the client raises, not with silence."""
-    model = {"openai_base_url": slow_model.openai("dies"), "openai_model": "tiny", "openai_api_key": "k"}
-    with serving(tmp_path_factory.mktemp("dies") / "data", **model) as server:
-        number = server.add("pump.txt", b"Check the oil weekly. Pump seals are covered for 12 months.")
-        assert server.wait_finished(number)["status"] == "ready"
-        with OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
-            stream = client.chat.completions.create(model="millpond", messages=QUESTION, stream=True)
-            with pytest.raises(openai.APIError):
-                list(stream)
-            with pytest.raises(openai.APIStatusError) as caught:
-                client.chat.completions.create(model="millpond", messages=QUESTION)
-            assert caught.value.status_code in {502, 503}
-            assert caught.value.response.json()["hint"]
-
-
-def test_stop_ends_answers_in_progress(slow_model: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A server that is told to stop in mid-answer tells the client that it breaks off, and ends."""
-    model = {"openai_base_url": slow_model.openai("midhang"), "openai_model": "tiny", "openai_api_key": "k"}
-    with serving(tmp_path_factory.mktemp("stops") / "data", **model) as server:
-        number = server.add("pump.txt", b"Check the oil weekly. Pump seals are covered for 12 months.")
-        assert server.wait_finished(number)["status"] == "ready"
-        body = {**BODY, "stream": True}
-        with (
-            httpx.Client(trust_env=False) as client,
-            client.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=30) as answer,
-        ):
-            lines = answer.iter_lines()
-            while "Seals" not in next(lines):
-                pass
-            assert server.stop() == 0
-            assert "interrupted" in "".join(lines)
-        assert slow_model.wait(lambda: slow_model.open == 0)
-        assert "Traceback" not in server.log.read_text()
+    monkeypatch.setattr(slow_model, "manner", "dies")
+    with OpenAI(base_url=f"{narrow.url}/v1", api_key="none", max_retries=0) as client:
+        stream = client.chat.completions.create(model="millpond", messages=QUESTION, stream=True)
+        with pytest.raises(openai.APIError):
+            list(stream)
+        with pytest.raises(openai.APIStatusError) as caught:
+            client.chat.completions.create(model="millpond", messages=QUESTION)
+        assert caught.value.status_code in {502, 503}
+        assert caught.value.response.json()["hint"]

@@ -2,23 +2,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from services.core.memory_report import Owner
 from tests.deploy.tools import promtool
-from tests.servers import Server, eventually, serving, spawn
+from tests.servers import Server, eventually, spawn
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose counts are those of this module's requests alone."""
-    with serving(tmp_path_factory.mktemp("metrics") / "data", answers_total=3) as server:
-        yield server
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, httpx.Response]]:
+    """A server whose counts are those of this module's requests alone, and its metrics while models still loaded."""
+    server = spawn(tmp_path_factory.mktemp("metrics") / "data", answers_total=3)
+    try:
+        first = server.client.get("/metrics")
+        server.wait_ready()
+        yield server, first
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def own(scraped: tuple[Server, httpx.Response]) -> Server:
+    """The server alone."""
+    return scraped[0]
 
 
 def samples(server: Server) -> list[Sample]:
@@ -158,16 +169,11 @@ def test_the_log_has_the_memory_of_each_call(own: Server) -> None:
     assert "memory-2" not in lines()  # probes are not logged
 
 
-def test_metrics_are_told_from_the_first_moment(tmp_path: Path) -> None:
+def test_metrics_are_told_from_the_first_moment(scraped: tuple[Server, httpx.Response]) -> None:
     """While models load, a scrape shows what is known instead of failing: that is when memory grows most."""
-    server = spawn(tmp_path / "data")
-    try:
-        first = server.client.get("/metrics")
-        assert first.status_code == 200
-        assert "millpond_ready " in first.text
-        assert "millpond_start_time_seconds " in first.text
-        assert promtool("check", "metrics", stdin=first.content) == ""
-        server.wait_ready()
-        assert value(server, "millpond_ready") == 1
-    finally:
-        server.stop()
+    server, first = scraped
+    assert first.status_code == 200
+    assert "millpond_ready " in first.text
+    assert "millpond_start_time_seconds " in first.text
+    assert promtool("check", "metrics", stdin=first.content) == ""
+    assert value(server, "millpond_ready") == 1

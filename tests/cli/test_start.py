@@ -15,7 +15,7 @@ from console.cli.listener import address_of, listen, refuse_exposure
 from services.core.errors import BadInputError, ConflictError
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock
-from tests.servers import ROOT, environment, eventually, run, serving, spawn
+from tests.servers import ROOT, environment, eventually, run, spawn
 
 
 def settings(tmp_path: Path, **given: object) -> Settings:
@@ -130,7 +130,10 @@ def test_setting_that_cannot_be_is_explained(tmp_path: Path) -> None:
 
 
 def test_start_tells_what_it_does_and_answers_at_once(tmp_path: Path) -> None:
-    """While models load, /healthz says alive and /readyz what is missing; a signal then ends it cleanly."""
+    """While models load, /healthz says alive and /readyz what is missing; a signal in the end stops it cleanly.
+
+    A second server is refused: on the same data folder with the address of the one that runs, and on the same port.
+    """
     server = spawn(tmp_path / "data")
     try:
         assert server.client.get("/healthz").json() == {"status": "alive"}
@@ -141,6 +144,10 @@ def test_start_tells_what_it_does_and_answers_at_once(tmp_path: Path) -> None:
         checks = server.client.get("/readyz").json()["checks"]
         assert set(checks) == {"store", "index", "embedder", "chat model", "disk", "accepting", "database"}
         assert all(check["ok"] for check in checks.values())
+        for port in ("0", server.url.rpartition(":")[2]):
+            second = run("serve", "--port", port, "--data-dir", str(tmp_path / "data"))
+            assert second.returncode == 1
+            assert (server.url if port == "0" else "already runs") in second.stderr
     finally:
         code = server.stop(signal.SIGINT)
     assert code == 0
@@ -150,43 +157,39 @@ def test_start_tells_what_it_does_and_answers_at_once(tmp_path: Path) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_open_tabs_do_not_hold_up_the_stop(tmp_path: Path) -> None:
-    """With a page's WebSocket open, a signal still ends the server, and the data folder is free again."""
-    with serving(tmp_path / "data") as server:
-        request = (
-            "GET /_stcore/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            "Sec-WebSocket-Protocol: streamlit\r\n\r\n"
-        )
-        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as tab:
-            tab.sendall(request.encode())
-            assert b" 101 " in tab.recv(4096)
-            assert server.stop(signal.SIGTERM) == 0
-        assert DataLock(tmp_path / "data").holder() is None
-
-
-def test_a_stop_during_an_upload_says_so(tmp_path: Path) -> None:
-    """An upload that is under way when the process is told to stop gets a plain 500, and the log a traceback."""
+def test_tabs_and_uploads_do_not_hold_up_the_stop(tmp_path: Path) -> None:
+    """With a page's WebSocket open and an upload under way, a signal still ends the server, and the data folder is free
+    again; the upload gets a plain 503, the log no traceback, and nothing of the file stays."""
     server = spawn(tmp_path / "data")
     server.wait_ready()
+    request = (
+        "GET /_stcore/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Protocol: streamlit\r\n\r\n"
+    )
     head = (
         "POST /api/documents HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4000000\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         '--x\r\nContent-Disposition: form-data; name="file"; filename="half.txt"\r\n\r\n'
     )
-    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as connection:
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with socket.create_connection(address) as tab, socket.create_connection(address) as connection:
+        tab.sendall(request.encode())
+        assert b" 101 " in tab.recv(4096)
         connection.sendall(head.encode() + b"half of it " * 150_000)
         eventually(lambda: any((server.data_dir / "files").rglob("*")), what="the first bytes on disk")
         server.process.send_signal(signal.SIGTERM)
         connection.settimeout(30)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert server.process.wait(30) == 0
+    server.client.close()
     assert answer.startswith(b"HTTP/1.1 503"), answer
     document = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert document["type"] == "urn:millpond:problem:unavailable"
     assert "stopped" in document["detail"]
-    assert server.stop() in {0, -signal.SIGTERM}
     assert "Traceback" not in server.log.read_text()
     assert not [path for path in (server.data_dir / "files").rglob("*") if path.is_file()]
+    assert DataLock(tmp_path / "data").holder() is None
 
 
 def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:
@@ -194,18 +197,6 @@ def test_signal_during_the_start_ends_it(tmp_path: Path) -> None:
     server = spawn(tmp_path / "data")
     assert server.stop(signal.SIGTERM) == 0
     assert "Traceback" not in server.log.read_text()
-
-
-def test_second_start_names_the_first(tmp_path: Path) -> None:
-    """A second server on the same data folder is refused with the address of the one that runs."""
-    with serving(tmp_path / "data") as server:
-        done = run("serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
-        assert done.returncode == 1
-        assert server.url in done.stderr
-        port = server.url.rpartition(":")[2]
-        same_port = run("serve", "--port", port, "--data-dir", str(tmp_path / "data"))
-        assert same_port.returncode == 1
-        assert "already runs" in same_port.stderr
 
 
 def test_start_that_cannot_succeed_says_why(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -12,6 +11,8 @@ from tests.servers import Server, eventually, serving
 
 API = "/api/experiment"
 LOW = {"thresholds": [300, 5, 5]}
+TOKEN = "let me in"
+ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture
@@ -20,6 +21,21 @@ def quiet(server: Server) -> Iterator[Server]:
     server.client.delete(API).raise_for_status()
     yield server
     server.client.delete(API).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that has recorded nothing yet, where visitors may only look.
+
+    In the end it is stopped while an experiment runs: its child ends with it.
+    """
+    with serving(tmp_path_factory.mktemp("experiments") / "data", visitors="user", admin_token=TOKEN) as server:
+        yield server
+        assert server.client.post(API, json={"settings": [LOW]}, headers=ADMIN).status_code == 202
+        eventually(lambda: children(server), what="a child")
+        child = children(server)[0]
+    eventually(lambda: not child.is_running(), what="the child's end with the service")
+    assert not list((server.data_dir / "memory" / "experiments").glob("work-*"))
 
 
 def children(server: Server) -> list[psutil.Process]:
@@ -65,20 +81,21 @@ def test_a_small_experiment_on_the_real_service(quiet: Server) -> None:
     assert [path.suffix for path in folder.iterdir()] == [".json"] * len(list(folder.iterdir()))
 
 
-def test_the_services_own_work_is_what_is_repeated(tmp_path: Path) -> None:
+def test_the_services_own_work_is_what_is_repeated(own: Server) -> None:
     """A recording that never reaches the children would recommend settings for somebody else's service."""
-    with serving(tmp_path / "data") as server:
-        for number in range(MIN_RECORDED):
-            server.client.post("/api/search", json={"query": f"secret question {number}"}).raise_for_status()
-        server.client.post(API, json={"settings": [LOW], "rounds": 1, "operations": 20}).raise_for_status()
-        eventually(lambda: server.client.get(API).json()["phase"] != "running", seconds=240, what="the end")
-        state = server.client.get(API).json()
-        assert state["phase"] == "finished", state
-        result = server.client.get(f"{API}/results/{state['result']}").raise_for_status().json()
-        assert result["recorded"] is True
-        assert result["counts"] == {"question": 20}
-        (kept,) = (server.data_dir / "memory" / "experiments").iterdir()
-        assert "secret" not in kept.read_text()
+    client = own.client
+    for number in range(MIN_RECORDED):
+        client.post("/api/search", json={"query": f"secret question {number}"}).raise_for_status()
+    wanted = {"settings": [LOW], "rounds": 1, "operations": 20}
+    client.post(API, json=wanted, headers=ADMIN).raise_for_status()
+    eventually(lambda: client.get(API).json()["phase"] != "running", seconds=240, what="the end")
+    state = client.get(API).json()
+    assert state["phase"] == "finished", state
+    result = client.get(f"{API}/results/{state['result']}").raise_for_status().json()
+    assert result["recorded"] is True
+    assert result["counts"] == {"question": 20}
+    (kept,) = (own.data_dir / "memory" / "experiments").iterdir()
+    assert "secret" not in kept.read_text()
 
 
 def test_cancelled_in_the_midst(quiet: Server) -> None:
@@ -114,21 +131,10 @@ def test_what_does_not_fit_is_explained(quiet: Server, body: object, status: int
     assert quiet.client.get(f"{API}/results/0123456789abcdef").status_code == 404
 
 
-def test_visitors_may_only_look(tmp_path: Path) -> None:
+def test_visitors_may_only_look(own: Server) -> None:
     """Where visitors are users, start and cancel are refused without the token, and reading is not."""
-    with serving(tmp_path / "data", visitors="user", admin_token="let me in") as server:
-        refused = server.client.post(API, json={"settings": [LOW]})
-        assert refused.status_code == 403
-        assert "administrator" in refused.json()["detail"]
-        assert server.client.delete(API).status_code == 403
-        assert server.client.get(API).json()["phase"] == "never"
-        token = {"Authorization": "Bearer let me in"}
-        assert server.client.post(API, json={"settings": [LOW]}, headers=token).status_code == 202
-        child = server_child(server)
-    eventually(lambda: not child.is_running(), what="the child's end with the service")
-    assert not list((server.data_dir / "memory" / "experiments").glob("work-*"))
-
-
-def server_child(server: Server) -> psutil.Process:
-    eventually(lambda: children(server), what="a child")
-    return children(server)[0]
+    refused = own.client.post(API, json={"settings": [LOW]})
+    assert refused.status_code == 403
+    assert "administrator" in refused.json()["detail"]
+    assert own.client.delete(API).status_code == 403
+    assert own.client.get(API).json()["phase"] != "running"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.servers import Server, serving
+from tests.servers import Server
 from tests.visitors import Visitor, visiting
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("pressed") / "data") as server:
-        server.add("otters.txt", b"Otters live by the pond.")
-        yield server
+@pytest.fixture(autouse=True)
+def document(server: Server) -> None:
+    """There is a document to select."""
+    server.add("otters.txt", b"Otters live by the pond.")
 
 
 def another(visitor: Visitor, label: str) -> str:

@@ -104,10 +104,6 @@ def _making_table(_dialect: object, _cursor: object, statement: str, *_rest: obj
     return statement.lstrip().startswith("CREATE TABLE")
 
 
-def _adding_column(_connection: object, statement: str, *_rest: object) -> bool:
-    return statement.startswith("ALTER TABLE")
-
-
 def _loaded(_link: object, message: str) -> bool:
     return message == "loaded"
 
@@ -124,6 +120,10 @@ def _within(function: str) -> Callable[..., bool]:
         return False
 
     return called
+
+
+def _migrating(dialect: object, cursor: object, statement: str, *_rest: object) -> bool:
+    return _making_table(dialect, cursor, statement) and _within("_migrate")()
 
 
 _STORE = "services.knowledge.store"
@@ -205,7 +205,7 @@ SERVING = (
 # During a start: armed by the environment.
 STARTING = (
     Point("start: tables half made", "sqlalchemy.engine.default:DefaultDialect.do_execute", True, 8, _making_table),
-    Point("start: columns half added", "sqlalchemy.engine:Connection.exec_driver_sql", True, 1, _adding_column),
+    Point("start: schema half migrated", "sqlalchemy.engine.default:DefaultDialect.do_execute", True, 1, _migrating),
     Point("start: checksums being made", "services.core.page_checksums:PageChecksums.set_open"),
     Point("start: half of the terms made anew", f"{_STORE}.term_version:TermRebuild._batch", after=True),
     Point("start: index loaded", "services.knowledge.index.manager:IndexManager._reconcile", after=True),

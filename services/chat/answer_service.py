@@ -23,7 +23,7 @@ from services.chat.answer_stream import AnswerStream, StreamWorker
 from services.chat.citations import is_blank, sanitize
 from services.chat.conversation_locks import ConversationLock, ConversationLocks
 from services.chat.conversations import Conversations
-from services.chat.history_window import MAX_TEXT_CHARACTERS, Turn
+from services.chat.history_window import turns_from_messages
 from services.chat.models import ChatModels
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.prompt import estimate_tokens
@@ -391,16 +391,3 @@ def describe_question(question: str) -> str:
 def question_message(conversation_id: str, question: str) -> Message:
     """Return a question as a message of a conversation, not stored yet."""
     return Message(0, conversation_id, MessageRole.USER, question, datetime.now(UTC))
-
-
-def turns_from_messages(messages: Sequence[tuple[MessageRole, str]]) -> list[Turn]:
-    """Return the turns among a client's messages; questions without an answer are skipped."""
-    turns: list[Turn] = []
-    question = ""
-    for role, text in messages:
-        if role is MessageRole.USER:
-            question = text
-        elif question:
-            turns.append(Turn(sanitize(question)[:MAX_TEXT_CHARACTERS], sanitize(text)[:MAX_TEXT_CHARACTERS]))
-            question = ""
-    return turns

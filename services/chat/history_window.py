@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.chat.citations import sanitize
 from services.chat.store import ChatStore
 from services.chat.types import AnswerState, Message, MessageRole
 from services.core.events import Counter, EventSink, NullEventSink
@@ -166,3 +167,16 @@ def _bytes_of(windows: Sequence[deque[Turn]]) -> tuple[int, int]:
     """Return the bytes of windows with their turns and texts, and the part that malloc allocated."""
     turns = [turn for window in windows for turn in window]
     return object_bytes([*windows, *turns, *(text for turn in turns for text in (turn.question, turn.answer))])
+
+
+def turns_from_messages(messages: Sequence[tuple[MessageRole, str]]) -> list[Turn]:
+    """Return the turns among a client's messages; questions without an answer are skipped."""
+    turns: list[Turn] = []
+    question = ""
+    for role, text in messages:
+        if role is MessageRole.USER:
+            question = text
+        elif question:
+            turns.append(Turn(sanitize(question)[:MAX_TEXT_CHARACTERS], sanitize(text)[:MAX_TEXT_CHARACTERS]))
+            question = ""
+    return turns

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, cast
 
@@ -123,8 +123,9 @@ def _container(value: Any, family: Any, depth: int) -> str:
     return f"{left}{', '.join(shown)}{more}{right}"
 
 
-def _first_entries(values: Iterable[Any]) -> Iterator[Any]:
-    return islice(values, _MOST_ENTRIES)
+def _first_entries(values: Iterable[Any]) -> list[Any]:
+    """Read them before they are described: masking imports and caches, and what is described may be `sys.modules`."""
+    return list(islice(values, _MOST_ENTRIES))
 
 
 def _pair(key: object, item: object, depth: int) -> str:
@@ -142,8 +143,8 @@ def _instance(value: object, depth: int) -> str:
         return f"{name} {shape}"
     if depth <= 0:
         return name
-    fields: list[tuple[object, object]] = list(_first_entries((attributes(value) or {}).items()))
-    fields += list(_first_entries(slots(value)))[: _MOST_ENTRIES - len(fields)]
+    fields: list[tuple[object, object]] = _first_entries((attributes(value) or {}).items())
+    fields += _first_entries(slots(value))[: _MOST_ENTRIES - len(fields)]
     shown = [
         f"{field}={MASK if _masked(item, field) else _describe(item, depth - 1)}"
         for field, item in fields

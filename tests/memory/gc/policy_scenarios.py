@@ -64,7 +64,7 @@ class World:
 def quiet() -> dict[str, Any]:
     """Leave garbage and ask for nothing."""
     world = World()
-    old_garbage(30_000)
+    old_garbage(20_000)  # two blocks each: more than an idle moment needs, less than any load does
     eventually(world.collected, what="a collection when idle")
     first = world.report()
     world.check(8.0)

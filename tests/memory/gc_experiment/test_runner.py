@@ -104,7 +104,7 @@ def test_cancelled_in_the_midst_nothing_is_left(tmp_path: Path) -> None:
 def test_a_killed_service_takes_its_child_along(tmp_path: Path) -> None:
     """After SIGKILL of the parent the child ends by itself, and the next start removes its folder."""
     code = (
-        "import sys; from pathlib import Path; from services.core.access import SERVICE\n"
+        "import sys; from pathlib import Path; from services.core.actor import SERVICE\n"
         "from tests.memory.gc_experiment.environments import *\n"
         "from services.memory.gc_experiment.workload import OFF\n"
         f"with running_experiments(Path({str(tmp_path)!r}), fake_environment('hang')) as experiments:\n"

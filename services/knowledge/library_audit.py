@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from services.core.actor import Actor
 from services.core.auditing import Action, AuditSink, Target, TargetKind
-from services.core.i18n import _
+from services.core.i18n import _, plural
 
 
 class LibraryAudit:
@@ -22,8 +22,10 @@ class LibraryAudit:
 
     def imported(self, actor: Actor, document_id: int, name: str, chunks: int, *, duplicate: bool) -> None:
         """Record a document that came in chunks."""
-        text = _("{chunks:,} chunks, known already") if duplicate else _("{chunks:,} chunks")
-        self._document(actor, Action.DOCUMENT_IMPORTED, document_id, name, text.format(chunks=chunks))
+        text = plural("{count} chunk", "{count} chunks", chunks)
+        if duplicate:
+            text = _("{chunks}, known already").format(chunks=text)
+        self._document(actor, Action.DOCUMENT_IMPORTED, document_id, name, text)
 
     def enabled(self, actor: Actor, names: Mapping[int, str], *, enabled: bool) -> None:
         """Record documents that were included in searches, or excluded."""

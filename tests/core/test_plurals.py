@@ -11,7 +11,7 @@ _COUNTED = re.compile(r"\{(\w+)(?::[^{}]*)?\}(?: more| other| further)? ([a-z]+s
 # Settings and constants that are never 1, and words that end in s and are none.
 _NEVER_ONE = {
     "limit", "most", "least", "low", "high", "small", "size", "ceiling", "frames", "usual", "worst", "speed", "dense",
-    "shown", "need", "more", "tokens", "length", "pages"
+    "shown", "need", "more", "tokens", "length", "pages", "head"
 }  # fmt: skip
 # Texts that are said of many only, each by the condition before it.
 _OF_MANY = (
@@ -27,6 +27,14 @@ _OF_MANY = (
     "The request stood still: after {received:,} bytes",
     "{times:,.0f} times",
     "{count} days",
+    "At least {count} characters;",
+    "records {first} to {last}, older than {days} days",
+    "A key in {where} is shorter than {count} characters.",
+    "The name is longer than {count} characters.",
+    "Try again in {seconds} seconds, or sign in",
+    "The password is shorter than {count} characters;",
+    "The password is longer than {count} characters;",
+    "A token is valid for at most {count} days;",
 )
 _NO_PLURALS = {
     "is", "was", "has", "does", "its", "this", "as", "us", "less", "ms", "pass", "access", "needs", "answers",

@@ -32,7 +32,7 @@ def chain_view(services: Services) -> None:
             _("Verify"), key=Key.AUDIT_VERIFY, icon=":material/verified:", help=_("Read the whole log and check it")
         )
     if asked or (verified is None and 0 < state.records <= _AT_ONCE):
-        with place, st.spinner(_("Verifying {count:,} records …").format(count=state.records)):
+        with place, st.spinner(plural("Verifying {count} record …", "Verifying {count} records …", state.records)):
             services.audit.verify(actor)
         state, verified = services.audit.state(actor), services.audit.verified(actor)
     with place:

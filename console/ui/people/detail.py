@@ -11,7 +11,7 @@ from console.ui.current_actor import page_actor, role_word
 from console.ui.people.table import role_help, state_word
 from console.ui.session_state import Key, Query, notify, set_query
 from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
-from console.ui.shared.formatting import count, escape, shorten, size
+from console.ui.shared.formatting import escape, shorten, size
 from console.ui.shared.secret_fields import empty_secret_fields, new_password_fields, same_twice
 from console.ui.shared.session_rows import moment, session_rows, since, token_rows
 from services.app.container import Services
@@ -54,7 +54,7 @@ def _facts(services: Services, person: Person) -> str:
     ]
     usage = _("In the last 30 days: {questions}, {tokens}, {documents}, {size}.").format(
         questions=plural("{count} question", "{count} questions", used.questions),
-        tokens=_("{count} tokens").format(count=count(used.tokens)),
+        tokens=plural("{count} token", "{count} tokens", used.tokens),
         documents=plural("{count} document", "{count} documents", used.documents),
         size=size(used.bytes),
     )

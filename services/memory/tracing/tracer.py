@@ -97,7 +97,7 @@ class Tracer:
             self._session = session
             session.start()
         self._reporter.action(actor.name, EventKind.TRACING, _("Tracing on"), frames=frames, minutes=minutes)
-        text = _("on, {frames} frames, {minutes:g} minutes").format(frames=frames, minutes=minutes)
+        text = _("on for {minutes:g} min, frames: {frames}").format(frames=frames, minutes=minutes)
         self._reporter.audit(actor, Action.TRACING_CHANGED, Target(TargetKind.TRACING), detail=text)
         return self.status()
 

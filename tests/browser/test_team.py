@@ -181,6 +181,7 @@ def make_token(page: Page) -> str:
     expect(dialog.get_by_text("it is not shown again")).to_be_visible()
     token = dialog.get_by_test_id("stCode").first.inner_text().strip()
     dialog.get_by_role("button", name="I have copied it").click()
+    expect(page.get_by_text("it is not shown again")).to_have_count(0)
     expect(page.get_by_text("notebook")).to_be_visible()
     assert token not in page.locator("body").inner_text()
     return token

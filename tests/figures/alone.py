@@ -28,6 +28,7 @@ METRICS: tuple[str, ...] = (
     "millpond_answers_total",
     "millpond_requests_ended_total",
     "millpond_connections_closed_total",
+    "millpond_usage_total",
     "millpond_index_vectors",
     # Settings.
     "millpond_answer_slots",

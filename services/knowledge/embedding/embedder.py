@@ -5,8 +5,6 @@ threads.
 from __future__ import annotations
 
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -24,6 +22,7 @@ from services.core.machine import MEGABYTE, usable_cores
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
+from services.core.thread_priority import lower_priority
 from services.knowledge.embedding.model_files import ModelFiles, find_model, require_model
 from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, checked, never_yield
 from services.knowledge.text.folding import embedding_text
@@ -79,7 +78,9 @@ class Embedder:
         self._detail = detail
         self._threads = threads
         self._batch_tokens = CPU_BATCH_TOKENS if encoder.device.type == "cpu" else CUDA_BATCH_TOKENS
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embedding", initializer=_lower_priority)
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="embedding", initializer=lower_priority, initargs=(BATCH_NICENESS,)
+        )
         self._priority = Priority()
         self._unknown = _unknown_id(tokenizer)
         prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
@@ -311,13 +312,6 @@ def _allocated() -> int:
         return 0
     heap = info()
     return int(heap.heap_used + heap.mmap_used)
-
-
-def _lower_priority() -> None:
-    """Lower the priority of the calling thread: a question must not compete with a batch's current operation."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(BATCH_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int:

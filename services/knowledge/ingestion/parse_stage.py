@@ -344,27 +344,3 @@ class ParseStage:
                 if depth_of(connection, claim.document_id) >= MOST_DEPTH:
                     return 0
         return self._attachments_limit
-
-
-def start_low_priority_thread(name: str, run: Callable[[], None]) -> threading.Thread:
-    """Start a daemon thread of low priority."""
-
-    def low() -> None:
-        lower_priority()
-        run()
-
-    thread = threading.Thread(target=low, name=name, daemon=True)
-    thread.start()
-    return thread
-
-
-def lower_priority() -> None:
-    """Lower the priority of the calling thread; threads that it starts inherit it.
-
-    On Linux the priority belongs to a thread, not to the process (setpriority(2)).
-    """
-    import os
-    import sys
-
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

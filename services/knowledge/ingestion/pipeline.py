@@ -14,10 +14,11 @@ from services.core.database import Database
 from services.core.errors import MillpondError
 from services.core.events import EventSink, NullEventSink
 from services.core.settings import Settings
+from services.core.thread_priority import start_low_priority_thread
 from services.knowledge.file_store import FileStore
 from services.knowledge.ingestion.embed_stage import EmbedStage
 from services.knowledge.ingestion.lanes import MOST_FILES
-from services.knowledge.ingestion.parse_stage import ParseStage, start_low_priority_thread
+from services.knowledge.ingestion.parse_stage import ParseStage
 from services.knowledge.ingestion.state import PipelineEvents, PipelineState
 from services.knowledge.ingestion.store_stage import StoreStage
 from services.knowledge.progress import ProgressBoard

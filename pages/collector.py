@@ -12,7 +12,8 @@ from console.ui.gc.pauses import pauses_view, status_view
 from console.ui.gc.settings_form import settings_view
 from console.ui.gc_experiment.page import experiment_view
 from console.ui.runtime_access import ready_services
-from console.ui.session_state import Key, Query, query, set_query
+from console.ui.session_state import Key, Query, set_query
+from console.ui.shared.view_choice import view_choice
 from services.app.container import Services
 from services.core.i18n import _
 
@@ -48,19 +49,7 @@ def _chosen_view() -> GCView:
         GCView.PAUSES: _("Pauses"),
         GCView.EXPERIMENT: _("Experiment"),
     }
-    asked = query(Query.VIEW)
-    start = GCView(asked) if asked in set(GCView) else GCView.CONTROL
-    chosen = st.segmented_control(
-        _("Part"),
-        list(GCView),
-        default=start,
-        required=True,
-        format_func=lambda view: names[view],
-        key=Key.COLLECTOR_VIEW,
-        label_visibility="collapsed",
-        on_change=_store_in_address,
-    )
-    return GCView(chosen or start)
+    return view_choice(names, Key.COLLECTOR_VIEW, _store_in_address, usual=GCView.CONTROL)
 
 
 def _store_in_address() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from console.ui.objects.instances import instances_view
 from console.ui.objects.owners import owners_view
 from console.ui.objects.repeat import repeat_view
-from console.ui.objects.toolbar import ObjectsView, objects_toolbar, view_choice
+from console.ui.objects.toolbar import ObjectsView, objects_toolbar, objects_view
 from console.ui.objects.types import containers_view, types_view
 from console.ui.runtime_access import ready_services
 
 inspector = ready_services().memory.objects
-view = view_choice()
+view = objects_view()
 if view is ObjectsView.REPEAT:
     repeat_view(inspector)
 elif view is ObjectsView.OWNERS:

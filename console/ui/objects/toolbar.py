@@ -13,6 +13,7 @@ from console.ui.error_boundary import attempt
 from console.ui.session_state import Key, Query, notify, query, set_query
 from console.ui.shared.dialogs import confirm
 from console.ui.shared.formatting import count, escape, local_time, milliseconds, plain, shorten, size
+from console.ui.shared.view_choice import view_choice
 from services.core.i18n import _, plural
 from services.memory.fork_snapshot import NOTICEABLE_PAUSE_SECONDS, expected_pause_seconds
 from services.memory.objects.inspector import Inspector
@@ -42,7 +43,7 @@ class ShownSnapshot:
     watching: bool = False
 
 
-def view_choice() -> ObjectsView:
+def objects_view() -> ObjectsView:
     """Draw the choice of the page's part and return it."""
     labels = {
         ObjectsView.TYPES: _("Types"),
@@ -50,19 +51,8 @@ def view_choice() -> ObjectsView:
         ObjectsView.OWNERS: _("Deep sizes"),
         ObjectsView.REPEAT: _("Repetition test"),
     }
-    asked = query(Query.VIEW) or (ObjectsView.CONTAINERS if query(Query.CONTAINER) else ObjectsView.TYPES)
-    start = ObjectsView(asked) if asked in set(ObjectsView) else ObjectsView.TYPES
-    chosen = st.segmented_control(
-        _("Part"),
-        list(ObjectsView),
-        default=start,
-        required=True,
-        format_func=lambda view: labels[view],
-        key="objects-view",
-        label_visibility="collapsed",
-        on_change=_choose_view,
-    )
-    return ObjectsView(chosen or start)
+    usual = ObjectsView.CONTAINERS if query(Query.CONTAINER) and not query(Query.VIEW) else ObjectsView.TYPES
+    return view_choice(labels, "objects-view", _choose_view, usual=usual)
 
 
 def _choose_view() -> None:

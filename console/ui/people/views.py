@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import streamlit as st
 
-from console.ui.session_state import Key, Query, query, query_number, set_query
+from console.ui.session_state import Key, Query, query_number, set_query
+from console.ui.shared.view_choice import view_choice
 from services.core.actor import Actor
 from services.core.errors import NotFoundError
 from services.core.i18n import _
@@ -22,26 +23,14 @@ class PeopleView(StrEnum):
     GRANTS = "grants"
 
 
-def view_choice() -> PeopleView:
+def people_view() -> PeopleView:
     """Draw the choice of the page's part and return it."""
     labels = {
         PeopleView.PEOPLE: _("Accounts"),
         PeopleView.GROUPS: _("Groups"),
         PeopleView.GRANTS: _("Rights on collections"),
     }
-    asked = query(Query.VIEW)
-    start = PeopleView(asked) if asked in set(PeopleView) else PeopleView.PEOPLE
-    chosen = st.segmented_control(
-        _("Part"),
-        list(PeopleView),
-        default=start,
-        required=True,
-        format_func=lambda view: labels[view],
-        key=Key.PEOPLE_VIEW,
-        label_visibility="collapsed",
-        on_change=_choose_view,
-    )
-    return PeopleView(chosen or start)
+    return view_choice(labels, Key.PEOPLE_VIEW, _choose_view, usual=PeopleView.PEOPLE)
 
 
 def chosen_person(identity: Identity, actor: Actor) -> Person | None:

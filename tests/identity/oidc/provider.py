@@ -22,6 +22,7 @@ from tests.clients import provide_clients
 from tests.servers import Server
 
 CLIENT = "millpond"
+FONTS = "https://fonts.googleapis.com/"  # what its pages ask another host for
 SECRET = "a secret that only both of them know"
 SCRIPT = Path(__file__).with_name("provider.mjs")
 needs_provider = pytest.mark.skipif(

@@ -254,7 +254,7 @@ class CheckedFile:
         last = {page: frame for page, frame in last.items() if page <= pages and frame < copied}
         if copied < frames:
             # The file becomes shorter once everything is copied, and is no longer yet than what was.
-            pages = max(self.sums.pages, *last)
+            pages = max([self.sums.pages, *last])  # of none where the log has newer states of all
         changed = {
             page: self.sums.sum_of(os.pread(self._log, size, HEADER_BYTES + frame * size)[FRAME_HEADER_BYTES:])
             for page, frame in last.items()

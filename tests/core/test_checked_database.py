@@ -104,6 +104,27 @@ def test_what_was_stored_is_there_after_a_close_and_after_a_kill(closed: Path, k
         database.close()
 
 
+def test_a_log_with_newer_states_of_all_its_pages_is_moved_in_after_its_reader(closed: Path) -> None:
+    """A reader keeps the newer states out: nothing is copied then, which is no defect."""
+    database = open_at(closed)
+    change = NOTES.update().where(NOTES.c.id == 1)
+    with database.write() as connection:
+        connection.execute(change.values(text=f"once {TEXT}"))
+    with database.read() as reader:
+        rows = reader.execute(sa.select(NOTES.c.text))
+        rows.fetchone()  # and the others later
+        with database.write() as connection:
+            connection.execute(change.values(text=f"twice {TEXT}"))
+        assert not database.empty_log()
+        rows.close()
+    assert database.empty_log()
+    database.close()
+    database = open_at(closed)
+    assert texts(database)[0] == f"twice {TEXT}"
+    assert database.notes == []
+    database.close()
+
+
 def test_a_flipped_bit_of_a_text_is_refused_and_left_as_it_is(closed: Path) -> None:
     """SQLite would serve the other text; the message says which file, and what to do."""
     content = closed.read_bytes()

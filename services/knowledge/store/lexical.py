@@ -28,6 +28,8 @@ from services.knowledge.text.terms import is_unspaced
 MAX_POSTINGS = 6_000
 # Chunks considered when every term is frequent: too many postings to rank.
 MAX_UNRANKED = 200
+# Chunks beyond those asked for that get exact scores when candidates are ranked by their terms alone.
+MAX_EXACT = 100
 # Most terms of one query; longer ones are whole texts pasted in.
 MAX_TERMS = 128
 # https://en.wikipedia.org/wiki/Okapi_BM25: the usual values, which FTS5 has built in, too.
@@ -125,9 +127,8 @@ class LexicalStore:
             visited += counts[term]
             if visited > MOST_POSTINGS and found.any():
                 break
-            for places in postings(connection, _quoted(term), ids):
-                found[places] += weights[term]
-        best = np.argsort(-found, kind="stable")[: k + MAX_UNRANKED]
+            found[postings(connection, _quoted(term), ids)] += weights[term]
+        best = np.argsort(-found, kind="stable")[: k + MAX_EXACT]
         candidates = [int(each) for each in ids[best[found[best] > 0]]]
         return _best(self._matches(connection, candidates, wanted), k)
 

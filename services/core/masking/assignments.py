@@ -9,20 +9,15 @@ from services.core.masking.credentials import secret
 from services.core.masking.kinds import PersonalFinding, PersonalKind
 
 _HAN_NAMES = ("密码", "密碼", "口令", "密钥", "密鑰", "秘钥", "私钥", "令牌", "授权码")
-_NAMES = (
-    "password",
-    "passwords",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "pass",
-    "secret",
-    "token",
-    "credential",
-    "credentials",
-    "key",
-    "key_id",
-)
+# By what each begins with: where that is not in a text, none of them is looked for.
+_NAMES = {
+    "pass": ("password", "passwords", "passwd", "passphrase", "pass"),
+    "pwd": ("pwd",),
+    "secret": ("secret",),
+    "token": ("token",),
+    "credential": ("credential", "credentials"),
+    "key": ("key", "key_id"),
+}
 _PASSWORDS = frozenset({"password", "passwords", "passwd", "passphrase", "pwd", "pass", "密码", "密碼", "口令"})
 _HEADERS = ("authorization", "cookie")
 _KEYS = (
@@ -73,7 +68,11 @@ def find_assignments(text: str, lower: str) -> Iterator[PersonalFinding]:
     """Yield secrets that a word or a URL shows as such; `lower` is `text` in lower case."""
     if "://" in text and "@" in text:
         yield from _in_urls(text)
-    for name in (*_NAMES, *_HAN_NAMES):
+    for stem, names in _NAMES.items():
+        if stem in lower:
+            for name in names:
+                yield from _named(text, lower, name)
+    for name in _HAN_NAMES:
         yield from _named(text, lower, name)
     for name in _HEADERS:
         yield from _headers(text, lower, name)

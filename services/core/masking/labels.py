@@ -82,9 +82,9 @@ def label_before(lower: str, start: int) -> Label:
     for _time in range(3):
         if label := _named(bare):
             return Label.NEAR if label is Label.REFERENCE and not between.strip(_WEAK) else label
-        filler = next((filler for filler in _FILLERS if bare.endswith(filler)), "")
-        if not filler:
+        if not bare.endswith(_FILLERS):
             break
+        filler = next(filler for filler in _FILLERS if bare.endswith(filler))
         bare = bare[: -len(filler)].rstrip(_SEPARATORS)
         between = before[len(bare) :]
     return Label.REFERENCE if between.rstrip(" ").endswith(("#", "＃")) else Label.NONE

@@ -25,6 +25,8 @@ from services.identity.store.identity_tables import grants, groups, memberships,
 from services.identity.store.people import PeopleStore
 from tests.benchmarks.server import ROOT, Server, percentile, serve, text_files
 from tests.benchmarks.table import Row
+from tests.identity.oidc.provider import providing, visiting
+from tests.servers import serving
 
 PEOPLE, GROUPS, GRANTS, COLLECTIONS, GROUPS_EACH = 10_000, 1000, 100_000, 5000, 3
 PASSWORD = "violet tractor under seven moons"
@@ -34,7 +36,7 @@ QUESTIONS = 150
 
 
 def run() -> list[Row]:
-    return [*_directory(), *_servers()]
+    return [*_directory(), *_servers(), *_provider()]
 
 
 def _directory() -> list[Row]:
@@ -129,7 +131,10 @@ def _servers() -> list[Row]:
             server.wait_idle()
         times: tuple[list[float], list[float]] = ([], [])
         pairs = list(zip((with_accounts, without), times, strict=True))
-        for number in range(QUESTIONS):  # in turn: what else the machine does concerns both
+        for number in range(2 * QUESTIONS):  # in turn: what else the machine does concerns both
+            if number == QUESTIONS:  # the work after an upload has ended on both
+                for _server, found in pairs:
+                    found.clear()
             for server, found in pairs if number % 2 else reversed(pairs):  # the second finds a warmer machine
                 found.append(server.search_ms(f"when was number {number} built"))
         ratio = percentile(times[0], 0.5) / percentile(times[1], 0.5)
@@ -168,6 +173,32 @@ def _servers() -> list[Row]:
                 f"{len(counted) / MEASURED_SECONDS:.1f} sign-ins a second, p50 {percentile(counted, 0.5):.0f} ms"
             ),
         ),
+    ]
+
+
+def _provider() -> list[Row]:
+    """Measure what an identity provider costs where there is one: when ready, and once people came from it."""
+    people = {f"subject-{number}": {"preferred_username": f"person{number}", "name": "A Person"} for number in range(5)}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        provider = stack.enter_context(providing(folder / "provider", people))
+        without = stack.enter_context(serving(folder / "without"))
+        console = stack.enter_context(serving(folder / "with", **provider.settings()))
+        provider.know(console.url)
+        rss = [psutil.Process(server.process.pid) for server in (console, without)]
+        ready = [each.memory_info().rss / 1e6 for each in rss]
+        for subject in people:
+            with visiting(console, provider) as visit:
+                assert visit.sign_in(subject).status_code == 303
+        after = [each.memory_info().rss / 1e6 for each in rss]
+    return [
+        Row(
+            "RSS after sign-ins by OIDC less without a provider, MB",
+            after[0] - after[1],
+            35,
+            at_least=False,
+            detail=f"{after[0]:.0f} and {after[1]:.0f} MB after {len(people)}; ready {ready[0]:.0f} and {ready[1]:.0f}",
+        )
     ]
 
 

@@ -1,6 +1,8 @@
 """`kill -9` of real servers: at each point with a name, of supervised ones, and at random until there are enough.
 
-MILLPOND_SIEGE_KILLS says how many (1,000: about two hours on two cores), MILLPOND_SIEGE_SEED which random ones.
+MILLPOND_SIEGE_KILLS says how many, MILLPOND_SIEGE_SEED which random ones. Of the servers that are killed at random one
+in `FRESH` is a fresh interpreter, whose imports take most of its start; the others are copies of one that has imported
+everything.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.kills.life import Starter, start_process
+from tests.kills.nursery import nursery
 from tests.kills.person import Person
 from tests.kills.scenes import SCENES, STARTS, Chain, killed_first_start
 from tests.kills.storm import Storm
@@ -23,6 +27,7 @@ from tests.siege.report import Report
 KILLS = int(os.environ.get("MILLPOND_SIEGE_KILLS", "1000"))
 SEED = int(os.environ.get("MILLPOND_SIEGE_SEED", "0")) or random.SystemRandom().randrange(10**9)
 AT_ONCE = 2
+FRESH = 4
 LIVES_PER_FOLDER = 25  # a folder grows with each life, and so does what is looked at after it
 
 
@@ -30,7 +35,7 @@ def run(report: Report) -> None:
     print(f"MILLPOND_SIEGE_SEED={SEED}", flush=True)
     root = Path(tempfile.mkdtemp(prefix="kills-"))
     began = time.monotonic()
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads, nursery() as copies:
         chains = [Chain(root / f"points{number}") for number in range(AT_ONCE)]
         supervised = SupervisedChain(root / "supervised")
         first = threads.submit(killed_first_start, root / "first")
@@ -47,7 +52,11 @@ def run(report: Report) -> None:
         storms: list[Storm] = []
         seeds = random.Random(SEED)
         while kills < KILLS:
-            some = [_storm(root / f"random{len(storms) + number}", seeds.randrange(10**9)) for number in range(AT_ONCE)]
+            fresh = len(storms) // AT_ONCE % FRESH == FRESH - 1
+            some = [
+                _storm(root / f"random{len(storms) + number}", seeds.randrange(10**9), None if fresh else copies)
+                for number in range(AT_ONCE)
+            ]
             list(threads.map(_play, some))
             storms += some
             kills += sum(storm.kills for storm in some)
@@ -59,10 +68,12 @@ def run(report: Report) -> None:
         shutil.rmtree(root)
 
 
-def _storm(folder: Path, seed: int) -> Storm:
+def _storm(folder: Path, seed: int, copies: Starter | None) -> Storm:
     people = [Person("anna"), Person("bert"), Person("carl")]
     people[0].sets_retrieval = True
-    return Storm(folder, random.Random(seed), people)
+    if copies is None:
+        return Storm(folder, random.Random(seed), people, start_process)
+    return Storm(folder, random.Random(seed), people, copies, start_seconds=1.0)
 
 
 def _play(storm: Storm) -> None:

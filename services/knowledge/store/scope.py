@@ -51,7 +51,7 @@ def postings(connection: Connection, query: str, ids: Ids, most: int = MOST_POST
     if not len(ids):
         return ids
     found = _matching(connection, query, int(ids[0]), int(ids[-1]), most)
-    places = np.searchsorted(ids, found)  # none lies beyond the last
+    places: Ids = np.searchsorted(ids, found)  # none lies beyond the last
     return places[ids[places] == found]
 
 

@@ -204,6 +204,8 @@ def _refusal(permission: Permission, action: str) -> ForbiddenError:
 
 # The service itself: its budget, its policy, its timers.
 SERVICE = Actor("millpond", Role.ADMIN)
+# Somebody who has not signed in where people have to.
+NOBODY = Actor("nobody", Role.USER)
 
 
 def person_name(actor: str) -> str:

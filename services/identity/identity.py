@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from services.core.actor import AccessLevel, Actor, Permission, Role
+from services.core.actor import NOBODY, AccessLevel, Actor, Permission, Role
 from services.core.auditing import Action, AuditOutcome, AuditSink, Target, TargetKind
 from services.core.database import Database
 from services.core.errors import BusyError, UnauthorizedError, UnavailableError
@@ -232,7 +232,7 @@ class Identity:
         """Record that somebody who came another way than by password was not let in."""
         person = self.directory.person(person_id) if person_id is not None else None
         target = _target(person) if person is not None else Target(TargetKind.PERSON)
-        self._ground.audit.audit(None, Action.SIGN_IN_FAILED, target, AuditOutcome.REFUSED, reason)
+        self._ground.audit.audit(NOBODY, Action.SIGN_IN_FAILED, target, AuditOutcome.REFUSED, reason)
 
     def sign_out(self, session_id: str) -> None:
         """End the session (`Actor.session_id`) because its person wants to; nothing happens if it has ended."""
@@ -301,7 +301,7 @@ class Identity:
         self._attempts.failed(attempt.account, attempt.address, device=attempt.device)
         person = self.directory.person(attempt.person_id) if attempt.person_id is not None else None
         self._ground.audit.audit(
-            None,
+            NOBODY,
             Action.SIGN_IN_FAILED,
             _target(person) if person is not None else Target(TargetKind.PERSON),
             AuditOutcome.REFUSED,

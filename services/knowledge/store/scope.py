@@ -51,8 +51,9 @@ def postings(connection: Connection, query: str, ids: Ids, most: int = MOST_POST
     if not len(ids):
         return ids
     found = _matching(connection, query, int(ids[0]), int(ids[-1]), most)
-    places = np.searchsorted(ids, found)  # none lies beyond the last
-    return places[ids[places] == found]
+    places: Ids = np.searchsorted(ids, found)  # none lies beyond the last
+    matching: Ids = places[ids[places] == found]
+    return matching
 
 
 def first_within(connection: Connection, ids: Sequence[int], groups: Collection[int] | None, most: int) -> list[int]:

@@ -87,6 +87,7 @@ def watch_late_imports(memory: MemoryMonitor, reporter: EventSink) -> None:
         "langchain_ollama": _("chat model library loaded"),
         "langchain_core": _("chat model library loaded"),
         "langsmith": _("chat model library loaded"),
+        "onnxruntime": _("library of models loaded"),
         "torch": _("library of models loaded"),
         "pandas": _("library of the pages' tables loaded"),
         "pyarrow": _("library of the pages' tables loaded"),

@@ -220,7 +220,7 @@ def _sign_in_again_and_again(server: Server, stop: threading.Event, counted: lis
     One transport for all: a client of its own reads the certificate authorities, half a core of the same machine.
     """
     url = str(server.client.base_url).rstrip("/")
-    transport = httpx.HTTPTransport(verify=False)  # noqa: S501 - plain HTTP on the loopback; nothing to verify
+    transport = httpx.HTTPTransport(verify=False)  # plain HTTP on the loopback
 
     def sign_in() -> None:
         began = time.perf_counter()

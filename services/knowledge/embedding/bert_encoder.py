@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from safetensors import safe_open
@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from services.knowledge.embedding.model_files import ModelFiles
+from services.knowledge.embedding.torch_device import Array, computing
 
-MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
 Parameters = tuple[Tensor, Tensor]
 # (address, length in bytes)
 Range = tuple[int, int]
@@ -56,11 +56,11 @@ class BertEncoder:
         config = files.config
         self.dimension = int(config["hidden_size"])
         self.device = device
+        self.on_cpu = device.type == "cpu"
         self._heads = int(config["num_attention_heads"])
         self._epsilon = float(config["layer_norm_eps"])
         self._mean = files.pooling == "mean"
-        # RoBERTa's positions start after the padding token's id.
-        self._first_position = int(config["pad_token_id"]) + 1 if config["model_type"] != "bert" else 0
+        self._first_position = files.first_position
         read = 0
         with safe_open(files.weights, framework="pt") as weights:
             # Copied, so that the file does not stay mapped.
@@ -95,24 +95,23 @@ class BertEncoder:
         layers = [part for layer in self._layers for part in layer.ranges()]
         return (*words, *(part for tensor in own for part in ranges(tensor)), *layers)
 
-    @classmethod
-    def fits(cls, files: ModelFiles) -> bool:
-        """Whether this encoder computes what the model in `files` does."""
-        config = files.config
-        return (
-            files.slim
-            and config.get("model_type") in MODEL_TYPES
-            and config.get("hidden_act") == "gelu"
-            and config.get("position_embedding_type", "absolute") == "absolute"
-            and not config.get("is_decoder")
-            and _has_plain_names(files)
-        )
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """None: the weights were copied."""
+        return ()
 
-    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Tensor:
-        """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU, not normalised.
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Array:
+        """Return the pooled vectors of token id sequences, float32 (n, d), not normalised.
 
         `yield_turn` is called between operations.
+
+        Raises:
+            DeviceMemoryError: the GPU has no room for so many at once.
         """
+        with computing():
+            return self._forward(sequences, yield_turn).numpy()
+
+    def _forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Tensor:
         lengths = [len(sequence) for sequence in sequences]
         hidden = self._embed(sequences)
         for layer in self._layers:
@@ -179,12 +178,6 @@ def _rows(tokens: int) -> int:
     """Round up a number of rows. oneDNN caches over 2 MB of generated code for every size it has seen."""
     step = 16 if tokens <= 64 else 32 if tokens <= 320 else 64
     return -(-tokens // step) * step
-
-
-def _has_plain_names(files: ModelFiles) -> bool:
-    with safe_open(files.weights, framework="pt") as weights:
-        names: Any = weights.keys()
-        return "embeddings.word_embeddings.weight" in names and "embeddings.token_type_embeddings.weight" in names
 
 
 @dataclass(frozen=True, slots=True)

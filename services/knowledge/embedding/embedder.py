@@ -18,17 +18,24 @@ from numpy.typing import NDArray
 
 from services.core.errors import CancelledError, UnavailableError
 from services.core.i18n import _
-from services.core.machine import MEGABYTE, usable_cores
+from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
 from services.core.thread_priority import lower_priority
+from services.knowledge.embedding.choice import choose_encoder
 from services.knowledge.embedding.model_files import ModelFiles, find_model, require_model
-from services.knowledge.embedding.weights import Priority, TokenEncoder, Weights, checked, never_yield
+from services.knowledge.embedding.weights import (
+    DeviceMemoryError,
+    Priority,
+    TokenEncoder,
+    Weights,
+    checked,
+    never_yield,
+)
 from services.knowledge.text.folding import embedding_text
 
 if TYPE_CHECKING:
-    import torch
     from tokenizers import Tokenizer
 
 Vectors = NDArray[np.float32]
@@ -72,12 +79,12 @@ class Embedder:
         self._verifier = verifier
         self._tokenizer_bytes = tokenizer_bytes
         self.fingerprint = files.fingerprint
-        self._device = encoder.device
+        self._on_cpu = encoder.on_cpu
         self._weights = Weights(encoder, load)
         self._tokenizer = tokenizer
         self._detail = detail
         self._threads = threads
-        self._batch_tokens = CPU_BATCH_TOKENS if encoder.device.type == "cpu" else CUDA_BATCH_TOKENS
+        self._batch_tokens = CPU_BATCH_TOKENS if encoder.on_cpu else CUDA_BATCH_TOKENS
         self._pool = ThreadPoolExecutor(
             threads, thread_name_prefix="embedding", initializer=lower_priority, initargs=(BATCH_NICENESS,)
         )
@@ -113,15 +120,10 @@ class Embedder:
         files = find_model(str(verifier.verified(chosen)) if chosen else "", settings.embedding_sha256)
         # The tokenizer's thread pool would not survive a fork of the process.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        import torch
         from tokenizers import Tokenizer
 
-        device = choose_device(settings.embedding_device)
-        dtype = choose_dtype(settings.embedding_precision, device)
-        cap_gpu_memory(device, settings.gpu_memory_mb)
-        # Several threads with one core each beat one operation spread over the cores.
-        torch.set_num_threads(1)
-        load, int8 = _loader(files, device, dtype, int8=settings.embedding_precision == "int8")
+        choice = choose_encoder(files, settings)
+        load = choice.load
         if chosen is not None:
             load = checked(load, partial(verifier.check, chosen))
         encoder = load()
@@ -131,9 +133,8 @@ class Embedder:
         tokenizer.no_padding()
         tokenizer.enable_truncation(files.max_tokens)
         Embedder._loads += 1
-        threads = choose_threads(settings.embedding_threads) if device.type == "cpu" else 1
-        arithmetic = str(dtype).removeprefix("torch.")
-        detail = f"{files.name}, {f'int8 weights, {arithmetic}' if int8 else arithmetic}, {device}"
+        threads = choose_threads(settings.embedding_threads) if encoder.on_cpu else 1
+        detail = f"{files.name}, {choice.detail}"
         return cls(
             files,
             encoder,
@@ -164,8 +165,9 @@ class Embedder:
                 "sha256": self.files.sha256,
             },
             owner=Owner.MODELS,
-            region=Region.NATIVE if self._device.type == "cpu" else Region.ELSEWHERE,
+            region=Region.NATIVE if self._on_cpu else Region.ELSEWHERE,
             ranges=self._weights.ranges,
+            files=self._weights.files,
         )
 
     def tokenizer_memory_report(self) -> MemoryReport:
@@ -260,22 +262,15 @@ class Embedder:
                 yield [start + position for position in batch], [sequences[position] for position in batch]
 
     def _encode(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Vectors:
-        import torch
-
         try:
-            with torch.inference_mode(), self._weights.in_use() as encoder:
-                pooled = encoder.forward(sequences, yield_turn)
-                normalised: Vectors = torch.nn.functional.normalize(pooled, dim=1).numpy()
-        except torch.OutOfMemoryError as error:
+            with self._weights.in_use() as encoder:
+                return _normalised(encoder.forward(sequences, yield_turn))
+        except DeviceMemoryError as error:
             if len(sequences) == 1:
                 raise UnavailableError(
                     _("The GPU has no memory left for the embedding model; nothing was stored."),
                     _("Allow more with MILLPOND_GPU_MEMORY_MB, or set MILLPOND_EMBEDDING_DEVICE to cpu."),
                 ) from error
-        else:
-            return normalised
-        # Outside of the handler: its traceback keeps the failed attempt's tensors on the GPU.
-        torch.cuda.empty_cache()
         self._batch_tokens = max(MIN_BATCH_TOKENS, self._batch_tokens // 2)
         half = len(sequences) // 2
         return np.concatenate([self._encode(sequences[:half], yield_turn), self._encode(sequences[half:], yield_turn)])
@@ -292,16 +287,10 @@ class Embedder:
         return self._weights.release(idle_seconds=60 * minutes) if minutes else 0
 
 
-def _loader(
-    files: ModelFiles, device: torch.device, dtype: torch.dtype, *, int8: bool
-) -> tuple[Callable[[], TokenEncoder], bool]:
-    """Return the loader of the weights, and whether it keeps them in 8 bits: only `BertEncoder` can."""
-    from services.knowledge.embedding.bert_encoder import BertEncoder
-    from services.knowledge.embedding.sentence_transformers_encoder import SentenceTransformersEncoder
-
-    if BertEncoder.fits(files):
-        return lambda: BertEncoder.load(files, device, dtype, int8=int8), int8
-    return lambda: SentenceTransformersEncoder.load(files, device, dtype), False
+def _normalised(vectors: Vectors) -> Vectors:
+    """Return vectors of length 1; one without direction stays as it is."""
+    found: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return found
 
 
 def _allocated() -> int:
@@ -340,54 +329,6 @@ def plan_batches(lengths: Sequence[int], budget_tokens: int) -> Iterator[list[in
         yield batch
 
 
-def choose_device(wanted: str) -> torch.device:
-    """Return the device for the setting `wanted` (auto, cpu, cuda).
-
-    Raises:
-        UnavailableError: CUDA is asked for and not usable.
-    """
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UnavailableError(
-            _("Embeddings are set to run on CUDA, but there is no usable GPU."),
-            _("Set MILLPOND_EMBEDDING_DEVICE to auto, or install a GPU build of torch as the README describes."),
-        )
-    return torch.device("cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda")
-
-
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Return the compute precision for the setting `wanted` (auto, float32, bfloat16, float16, int8).
-
-    auto means half precision where the hardware multiplies it: about twice as fast, with the same rankings. On a GPU
-    that is float16, which is closer to the exact vectors than bfloat16. int8 is the storage of the weights; the
-    compute precision is then that of auto.
-    """
-    import torch
-
-    if wanted in {"auto", "int8"}:
-        if device.type == "cuda":
-            return torch.float16
-        return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
-    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(wanted, torch.float32)
-
-
-def cap_gpu_memory(device: torch.device, megabytes: int) -> None:
-    """Limit torch to `megabytes` of the GPU's memory (0: no limit); does nothing without a GPU."""
-    import torch
-
-    if device.type == "cuda" and megabytes:
-        total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * MEGABYTE / total), device)
-
-
 def choose_threads(wanted: int) -> int:
     """Return the number of threads for the setting `wanted`; 0 means one per usable core."""
     return wanted or usable_cores()
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    import torch
-
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 # Modules of sentence-transformers that the slim encoder knows, by the last part of their type.
 _SLIM_MODULES = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 _DEFAULT_MAX_TOKENS = 512
+BERT_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,36 @@ class ModelFiles:
     @property
     def tokenizer_file(self) -> Path:
         return self.folder / "tokenizer.json"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it so that `from_json` makes it again, in another process."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+    @classmethod
+    def from_json(cls, read: dict[str, Any]) -> ModelFiles:
+        """Return what `as_json` was called on."""
+        return cls(**read | {"folder": Path(read["folder"])})
+
+    @property
+    def is_bert_like(self) -> bool:
+        """Whether the model is a plain encoder of the BERT family with the usual names, pooled by mean or first token.
+
+        The layout is that of Hugging Face's BertModel and XLMRobertaModel.
+        """
+        config = self.config
+        return (
+            self.slim
+            and config.get("model_type") in BERT_TYPES
+            and config.get("hidden_act") == "gelu"
+            and config.get("position_embedding_type", "absolute") == "absolute"
+            and not config.get("is_decoder")
+            and _has_plain_names(self.weights)
+        )
+
+    @property
+    def first_position(self) -> int:
+        """Row of the first token's position: RoBERTa's start after the padding token's id."""
+        return int(self.config["pad_token_id"]) + 1 if self.config["model_type"] != "bert" else 0
 
     @property
     def fingerprint(self) -> str:
@@ -119,6 +150,14 @@ def _read(folder: Path, name: str, expected: str) -> ModelFiles:
         chunk_prompt=chunk_prompt,
         sha256=actual,
     )
+
+
+def _has_plain_names(path: Path) -> bool:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as weights:
+        names: Any = weights.keys()
+        return "embeddings.word_embeddings.weight" in names and "embeddings.token_type_embeddings.weight" in names
 
 
 def _check_weights(path: Path) -> None:

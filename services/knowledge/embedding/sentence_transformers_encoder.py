@@ -16,6 +16,7 @@ from services.core.errors import UnavailableError
 from services.core.i18n import _
 from services.knowledge.embedding.bert_encoder import Range, ranges
 from services.knowledge.embedding.model_files import ModelFiles
+from services.knowledge.embedding.torch_device import Array, computing
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,6 +27,7 @@ class SentenceTransformersEncoder:
 
     def __init__(self, model: SentenceTransformer, device: torch.device) -> None:
         self.device = device
+        self.on_cpu = device.type == "cpu"
         self._model = model.eval().requires_grad_(False)
         self._local = threading.local()
         tokenizer: Any = model.tokenizer
@@ -78,8 +80,21 @@ class SentenceTransformersEncoder:
         tensors = (*self._model.parameters(), *self._model.buffers())
         return tuple(part for tensor in tensors for part in ranges(tensor))
 
-    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Tensor:
-        """Return the pooled vectors of token id sequences, float32 (n, d) on the CPU."""
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """None: the library copies the weights."""
+        return ()
+
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Array:
+        """Return the pooled vectors of token id sequences, float32 (n, d).
+
+        Raises:
+            DeviceMemoryError: the GPU has no room for so many at once.
+        """
+        with computing():
+            return self._forward(sequences, yield_turn).numpy()
+
+    def _forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Tensor:
         longest = max(len(sequence) for sequence in sequences)
         tokens = torch.full((len(sequences), longest), self._padding)
         mask = torch.zeros_like(tokens)

@@ -6,25 +6,39 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import torch
+import numpy as np
+from numpy.typing import NDArray
 
 # A batch waits for questions at most this long in all, so that a flood of them cannot stop ingestion.
 PATIENCE_SECONDS = 3.0
 
 
 class TokenEncoder(Protocol):
-    """A transformer with pooling: token ids in, vectors out. Thread-safe."""
+    """A transformer with pooling: token ids in, vectors out. Thread-safe.
+
+    `ranges` are (address, length in bytes) of weights in this process, `files` mapped files that weights lie in.
+    """
 
     dimension: int
-    device: torch.device
+    on_cpu: bool
 
     @property
     def bytes(self) -> int: ...
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]: ...
     def ranges(self) -> tuple[tuple[int, int], ...]: ...
-    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> torch.Tensor: ...
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> NDArray[np.float32]:
+        """Return the pooled vectors of token id sequences, float32 (n, d), not normalised.
+
+        Raises:
+            DeviceMemoryError: the device has no room for so many at once.
+        """
+
+
+class DeviceMemoryError(Exception):
+    """A device has no memory left for a batch; a smaller one may fit."""
 
 
 class Weights:
@@ -49,6 +63,12 @@ class Weights:
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """Memory ranges of the weights in this process: (address, length in bytes)."""
         return self._ranges if self._encoder is not None else ()
+
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """Mapped files that weights lie in: path, and how much of `bytes` lies there."""
+        encoder = self._encoder
+        return encoder.files if encoder is not None else ()
 
     @contextmanager
     def in_use(self) -> Iterator[TokenEncoder]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
 
 from services.core.errors import CancelledError, DamagedError, UnavailableError
 from services.core.settings import Settings
@@ -17,11 +19,12 @@ from services.integrations.langchain import LangChainEmbeddings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import BertEncoder, Int8Rows, _rows
+from services.knowledge.embedding.engine.onnx_encoder import OnnxEncoder
+from services.knowledge.embedding.model_files import find_model
 from services.knowledge.embedding.sentence_transformers_encoder import SentenceTransformersEncoder
 from tests.knowledge.embedding.model_folders import make_folder
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import SentenceTransformer
 
 DEADLINE_SECONDS = 30
@@ -64,22 +67,38 @@ def test_the_bundled_model_computes_what_the_library_computes(precision: str, le
 @pytest.mark.parametrize(
     ("kind", "pooling", "encoder"),
     [
-        ("bert", "mean", BertEncoder),
-        ("bert", "cls", BertEncoder),
+        ("bert", "mean", OnnxEncoder),
+        ("bert", "cls", OnnxEncoder),
         ("bert", "max", SentenceTransformersEncoder),
-        ("xlm-roberta", "mean", BertEncoder),
+        ("xlm-roberta", "mean", OnnxEncoder),
         ("distilbert", "mean", SentenceTransformersEncoder),
     ],
 )
 def test_other_models_compute_what_the_library_computes(tmp_path: Path, kind: str, pooling: str, encoder: type) -> None:
-    """Other architectures and poolings are right, too, by the slim way where it fits, else by the library."""
+    """Other architectures and poolings are right, too, without torch where that can be, else by the library."""
     folder = make_folder(tmp_path / "model", kind, pooling=pooling)
-    embedder = Embedder.load(Settings(embedding_model=str(folder), embedding_precision="float32"))
+    embedder = Embedder.load(Settings(data_dir=tmp_path, embedding_model=str(folder), embedding_precision="float32"))
     assert isinstance(embedder._weights._encoder, encoder)
     assert embedder.dimension == 32
     assert embedder.max_tokens == 64
     assert cosines(embedder.embed_chunks(TEXTS), reference(folder)).min() > 0.9999
     embedder.close()
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [("bert", "mean"), ("xlm-roberta", "cls")])
+def test_torch_computes_what_the_library_computes(tmp_path: Path, kind: str, pooling: str) -> None:
+    """What a GPU would compute is right on the CPU, in float32 as in half precision."""
+    folder = make_folder(tmp_path / "model", kind, pooling=pooling)
+    files = find_model(str(folder), "")
+    tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(files.max_tokens)
+    sequences = [tokenizer.encode(text.strip()).ids for text in TEXTS]
+    for dtype, least in ((torch.float32, 0.9999), (torch.bfloat16, 0.99)):
+        encoder = BertEncoder.load(files, torch.device("cpu"), dtype)
+        vectors = encoder.forward(sequences, lambda: None)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        assert cosines(vectors, reference(folder)).min() > least
 
 
 def test_prompts_of_a_model_are_used(tmp_path: Path) -> None:
@@ -151,11 +170,12 @@ def test_loading_needs_neither_transformers_nor_network() -> None:
         "socket.socket.connect = refuse\n"
         "from services.knowledge.embedding import Embedder\n"
         "from services.core.settings import Settings\n"
-        "assert 'torch' not in sys.modules\n"
+        "assert 'onnxruntime' not in sys.modules\n"
         "embedder = Embedder.load(Settings())\n"
         "embedder.embed_chunks(['a', 'b'])\n"
         "embedder.close()\n"
-        "print(sorted({'transformers', 'sentence_transformers', 'scipy', 'sklearn'} & set(sys.modules)))\n"
+        "heavy = {'torch', 'onnx', 'transformers', 'sentence_transformers', 'scipy', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
     )
     root = Path(__file__).parents[3]
     completed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True)
@@ -166,17 +186,17 @@ def test_loading_needs_neither_transformers_nor_network() -> None:
 def test_what_is_held_is_told(embedder: Embedder) -> None:
     """The registry sees one model with the bytes of its weights and how often one was loaded."""
     held = embedder.memory_report()
-    used_parameters = 22_565_376  # all but the pooler's
-    assert held.bytes in (2 * used_parameters, 4 * used_parameters)
+    words, others = 30_522 * 384, 10_844_928  # parameters, all but the pooler's
+    assert 2 * words + others < held.bytes < 2 * words + 1.2 * others  # float16, and 8 bits with scales and outliers
+    assert sum(size for _path, size in held.files) == pytest.approx(2 * words, rel=0.01)
     before = held.loads
     Embedder.load(Settings()).close()
     assert embedder.memory_report().loads == before + 1
 
 
-def test_no_gradients_are_kept(embedder: Embedder) -> None:
+def test_no_gradients_are_kept() -> None:
     """The model runs in inference mode: none of its tensors can take part in a graph."""
-    encoder = embedder._weights._encoder
-    assert isinstance(encoder, BertEncoder)
+    encoder = BertEncoder.load(find_model("", ""), torch.device("cpu"), torch.float32)
     assert not isinstance(encoder._words, Int8Rows)
     assert not encoder._words.requires_grad
     assert encoder._words.is_inference()
@@ -218,11 +238,9 @@ def test_a_question_passes_a_batch_that_is_running(embedder: Embedder, monkeypat
     """While a question is answered a batch stands still in mid-pass, and ends when the question is done."""
     under_way, go_on = threading.Event(), threading.Event()
     steps: list[str] = []
-    forward = BertEncoder.forward
+    forward = OnnxEncoder.forward
 
-    def watched(
-        encoder: BertEncoder, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]
-    ) -> torch.Tensor:
+    def watched(encoder: OnnxEncoder, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> np.ndarray:
         is_batch = threading.current_thread().name.startswith("embedding")
 
         def step() -> None:
@@ -236,7 +254,7 @@ def test_a_question_passes_a_batch_that_is_running(embedder: Embedder, monkeypat
 
         return forward(encoder, sequences, step)
 
-    monkeypatch.setattr(BertEncoder, "forward", watched)
+    monkeypatch.setattr(OnnxEncoder, "forward", watched)
     batch = threading.Thread(target=embedder.embed_chunks, args=(["a text that takes its time"],))
     batch.start()
     assert under_way.wait(DEADLINE_SECONDS)

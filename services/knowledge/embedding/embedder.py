@@ -167,7 +167,6 @@ class Embedder:
             owner=Owner.MODELS,
             region=Region.NATIVE if self._on_cpu else Region.ELSEWHERE,
             ranges=self._weights.ranges,
-            files=self._weights.files,
         )
 
     def tokenizer_memory_report(self) -> MemoryReport:

@@ -80,11 +80,6 @@ class SentenceTransformersEncoder:
         tensors = (*self._model.parameters(), *self._model.buffers())
         return tuple(part for tensor in tensors for part in ranges(tensor))
 
-    @property
-    def files(self) -> tuple[tuple[str, int], ...]:
-        """None: the library copies the weights."""
-        return ()
-
     def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Array:
         """Return the pooled vectors of token id sequences, float32 (n, d).
 

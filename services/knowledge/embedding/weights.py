@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 3.0
 class TokenEncoder(Protocol):
     """A transformer with pooling: token ids in, vectors out. Thread-safe.
 
-    `ranges` are (address, length in bytes) of weights in this process, `files` mapped files that weights lie in.
+    `ranges` are (address, length in bytes) of weights in this process.
     """
 
     dimension: int
@@ -26,8 +26,6 @@ class TokenEncoder(Protocol):
 
     @property
     def bytes(self) -> int: ...
-    @property
-    def files(self) -> tuple[tuple[str, int], ...]: ...
     def ranges(self) -> tuple[tuple[int, int], ...]: ...
     def forward(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> NDArray[np.float32]:
         """Return the pooled vectors of token id sequences, float32 (n, d), not normalised.
@@ -63,12 +61,6 @@ class Weights:
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """Memory ranges of the weights in this process: (address, length in bytes)."""
         return self._ranges if self._encoder is not None else ()
-
-    @property
-    def files(self) -> tuple[tuple[str, int], ...]:
-        """Mapped files that weights lie in: path, and how much of `bytes` lies there."""
-        encoder = self._encoder
-        return encoder.files if encoder is not None else ()
 
     @contextmanager
     def in_use(self) -> Iterator[TokenEncoder]:

@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import os
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.core.errors import DamagedError
+from services.core.i18n import _
 from services.knowledge.embedding.engine.bert_weights import Array, Norm
+
+# It keeps the interpreter's lock: giving it up for each of 200 rows would cost as many turns.
+_LIBRARY = ctypes.PyDLL(None, use_errno=True)
+_LIBRARY.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
+_LIBRARY.pread.restype = ctypes.c_ssize_t
+
+
+class WordFile:
+    """The vocabulary's table in a file, float16 (words, d). Rows are read from the system's cache, a microsecond each.
+
+    Mapped, nearly all of it would become resident: the kernel maps large pieces around each row that is touched.
+    """
+
+    def __init__(self, path: Path, dimension: int) -> None:
+        """Open the file until this object ends."""
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._path = path
+        self._dimension = dimension
+
+    def rows(self, tokens: NDArray[np.int64]) -> Array:
+        """Return the rows of tokens of any shape, float32.
+
+        Raises:
+            DamagedError: the file is shorter than it was.
+        """
+        wanted, places = np.unique(tokens, return_inverse=True)
+        found = np.empty((len(wanted), self._dimension), dtype=np.float16)
+        size, address, descriptor = found.strides[0], found.ctypes.data, self._descriptor
+        for number, token in enumerate(wanted.tolist()):
+            if _LIBRARY.pread(descriptor, address + number * size, size, token * size) != size:
+                raise DamagedError(
+                    _("The prepared weights in {path} were changed while Millpond runs.").format(path=self._path),
+                    _("Restart Millpond: it makes them anew."),
+                )
+        return found.astype(np.float32)[places.reshape(tokens.shape)]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenEmbeddings:
-    """The tables that tokens are looked up in; `words` may be a mapped file, of which touched rows become resident.
+    """What tokens are looked up in; `first_position` is the row of a text's first token.
 
-    `first_position` is the row of a text's first token.
+    `words` returns the rows of tokens of any shape, float32.
     """
 
-    words: NDArray[np.float16] | Array
+    words: Callable[[NDArray[np.int64]], Array]
     positions: Array
     norm: Norm
     epsilon: float
@@ -28,7 +70,7 @@ class TokenEmbeddings:
         """Return the embeddings of sequences of one length, float32 (sequences, tokens, d)."""
         tokens = np.asarray(sequences, dtype=np.int64)
         first = self.first_position
-        hidden = self.words[tokens].astype(np.float32)
+        hidden = self.words(tokens)
         hidden += self.positions[first : first + tokens.shape[1]]
         hidden -= hidden.mean(axis=-1, keepdims=True)
         hidden /= np.sqrt(np.square(hidden).mean(axis=-1, keepdims=True) + self.epsilon)

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from services.knowledge.embedding.engine.bert_input import TokenEmbeddings, pooled
+from services.knowledge.embedding.engine.bert_input import TokenEmbeddings, WordFile, pooled
 from services.knowledge.embedding.engine.bert_weights import Array, Norm
 from services.knowledge.embedding.engine.prepared_model import LAYERS, SMALL, WORDS, PreparedModel
 from services.knowledge.embedding.engine.session import INPUT, OUTPUT, open_session
@@ -18,17 +18,16 @@ MOST_TOKENS = 256
 
 
 class OnnxEncoder:
-    """A session over the layers, and the tables of tokens, of which the vocabulary is a mapped file. Thread-safe."""
+    """A session over the layers, and the tables of tokens, of which the vocabulary stays in its file. Thread-safe."""
 
     on_cpu = True
 
     def __init__(self, files: ModelFiles, model: PreparedModel) -> None:
         """Open the session over sound weights."""
         self._mean = files.pooling == "mean"
-        self._words = model.folder / WORDS
         with np.load(model.folder / SMALL, allow_pickle=False) as small:
             self._embeddings = TokenEmbeddings(
-                np.load(self._words, mmap_mode="r", allow_pickle=False),
+                WordFile(model.folder / WORDS, small["positions"].shape[1]).rows,
                 small["positions"],
                 Norm(small["scale"], small["shift"]),
                 float(small["epsilon"]),
@@ -36,17 +35,7 @@ class OnnxEncoder:
             )
         self.dimension = int(self._embeddings.positions.shape[1])
         self._session = open_session(model.folder / LAYERS)
-        self._layer_bytes = (model.folder / LAYERS).stat().st_size
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the weights; of the vocabulary's table only what was touched is resident."""
-        return self._layer_bytes + self._embeddings.words.nbytes
-
-    @property
-    def files(self) -> tuple[tuple[str, int], ...]:
-        """Mapped files: path, and the bytes of it that `bytes` counts."""
-        return ((str(self._words), self._embeddings.words.nbytes),)
+        self.bytes = (model.folder / LAYERS).stat().st_size  # the vocabulary stays in its file
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """Return none: ONNX Runtime tells no addresses."""

@@ -35,7 +35,9 @@ LEAST_COSINE = 0.99
 def prepare(files: ModelFiles, arithmetic: str, folder: Path) -> None:
     """Write the prepared weights and their manifest into `folder`."""
     weights = read_weights(files)
-    embeddings = TokenEmbeddings(weights.words, weights.positions, weights.norm, weights.epsilon, files.first_position)
+    embeddings = TokenEmbeddings(
+        weights.words.__getitem__, weights.positions, weights.norm, weights.epsilon, files.first_position
+    )
     sequences = _sequences(files)
     mean = files.pooling == "mean"
     graph = Graph()
@@ -50,7 +52,7 @@ def prepare(files: ModelFiles, arithmetic: str, folder: Path) -> None:
             arithmetic, cosine = "float32", 1.0
             layers = Graph().model(weights).SerializeToString()
     (folder / LAYERS).write_bytes(layers)
-    np.save(folder / WORDS, weights.words.astype(np.float16), allow_pickle=False)
+    weights.words.astype(np.float16).tofile(folder / WORDS)
     np.savez(
         folder / SMALL,
         positions=weights.positions,

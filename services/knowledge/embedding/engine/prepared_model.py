@@ -1,6 +1,7 @@
 """Prepared weights of an embedding model: where they lie, whether they are sound, made by a child process where not.
 
-Files of a folder of their own: `layers.onnx` (the graph), `words.npy` (float16, mapped), `small.npz` (positions and the
+Files of a folder of their own: `layers.onnx` (the graph), `words.f16` (the vocabulary's
+table, float16), `small.npz` (positions and the
 first normalisation), and `manifest.json` with their sha256. The folder lies beside the bundled model where that can be
 written, so that all data folders share it; else, and for every other model, in the data folder.
 """
@@ -25,7 +26,7 @@ from services.knowledge.embedding.model_files import ModelFiles
 # Raise it when a newer program prepares differently.
 RECIPE = 1
 MANIFEST = "manifest.json"
-LAYERS, WORDS, SMALL = "layers.onnx", "words.npy", "small.npz"
+LAYERS, WORDS, SMALL = "layers.onnx", "words.f16", "small.npz"
 SECONDS = 600.0  # of a child; a small model takes three
 _PREFIX = "millpond-"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.controls import choose
 from tests.servers import Server, eventually
 
 pytestmark = pytest.mark.browser
@@ -31,20 +32,6 @@ def switch_on(page: Page, name: str) -> None:
         return switch.is_checked()
 
     eventually(pressed, what=f"{name} switched on")
-
-
-def choose(page: Page, box: str, option: str) -> None:
-    """Choose from a list; a click while the page is being drawn may open and close it."""
-    found = page.get_by_role("option", name=option)
-
-    def opened() -> bool:
-        if not found.is_visible():
-            page.get_by_role("combobox", name=box).click()
-            page.wait_for_timeout(500)
-        return found.is_visible()
-
-    eventually(opened, what=f"the list of {box}")
-    found.click()
 
 
 def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> None:

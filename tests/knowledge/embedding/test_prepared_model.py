@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from services.core.errors import UnavailableError
+from services.core.file_checksum import file_sha256
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding.engine import prepare, prepared_model
@@ -57,7 +58,7 @@ def test_damaged_weights_are_made_anew(model: ModelFiles, tmp_path: Path, name: 
         )
     assert prepared(model, "float32", [tmp_path]) == sound
     sums = json.loads((sound.folder / MANIFEST).read_text())["files"]
-    assert {each: prepared_model._sha256(sound.folder / each) for each in sums} == sums
+    assert {each: file_sha256(sound.folder / each) for each in sums} == sums
 
 
 def test_another_folder_serves_where_the_first_cannot_be_written(model: ModelFiles, tmp_path: Path) -> None:

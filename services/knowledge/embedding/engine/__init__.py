@@ -1,1 +1,1 @@
-"""Encoders computed by ONNX Runtime, without torch: weights prepared once by a child process, mapped and shared."""
+"""Encoders computed by ONNX Runtime, without torch, from weights that a child process prepares once."""

@@ -8,7 +8,6 @@ written, so that all data folders share it; else, and for every other model, in 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.core.errors import UnavailableError
+from services.core.file_checksum import file_sha256
 from services.core.i18n import _
 from services.core.private_files import make_folder
 from services.knowledge.embedding.model_files import ModelFiles
@@ -74,7 +74,7 @@ def _sound(folder: Path, sha256: str) -> PreparedModel | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["model"] != sha256 or any(
-            _sha256(folder / name) != manifest["files"][name] for name in (LAYERS, WORDS, SMALL)
+            file_sha256(folder / name) != manifest["files"][name] for name in (LAYERS, WORDS, SMALL)
         ):
             return None
         return PreparedModel(folder, str(manifest["arithmetic"]), float(manifest["cosine"]))
@@ -142,8 +142,3 @@ def _open_like(outer: Path, folder: Path) -> None:
     for file in folder.iterdir():
         file.chmod(mode & 0o666)
     folder.chmod(mode)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -128,6 +128,7 @@ def test_real_work_crosses_each_watermark_and_the_page_tells(
             tight.fill(visitor, level)
             reached = "|".join(f"{name.capitalize()}:" for name in LEVELS[LEVELS.index(level) :])
             expect(head).to_contain_text(re.compile(reached), timeout=PATIENCE)
+        tight.hold()
         refuse = page.locator(".st-key-step-refuse")
         expect(refuse).to_contain_text("In force for", timeout=PATIENCE)
         expect(page.locator(".st-key-step-collect")).to_contain_text(re.compile(r"run \d+ time"))

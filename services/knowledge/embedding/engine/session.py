@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.core.onnx_runtime import import_onnx_runtime
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,8 +21,7 @@ def open_session(model: Path | bytes) -> InferenceSession:
     It computes on the thread that calls it: several threads with one core each beat one operation spread over the
     cores. No patterns of memory are remembered, since each length of text would leave one.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_mem_pattern = False
@@ -29,4 +30,5 @@ def open_session(model: Path | bytes) -> InferenceSession:
     # Beyond this, layer normalisation would be fused; see `graph`.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    session: InferenceSession = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return session

@@ -24,6 +24,8 @@ GRADUAL_SECONDS = 180.0
 # A swing comes back to both ends of its band, within this share of it, in each of so many parts of its time.
 SWING_PARTS = 3
 SWING_SHARE = 0.3
+# A swing within blocks reaches an end of the band in all but this share of them.
+HIDDEN_SHARE = 0.25
 # It is told instead of a flat stretch when it lasted so many times as long.
 SWING_LONGER = 3.0
 # What went away from a level for so long, and came back, is still at it.
@@ -134,7 +136,8 @@ def trace_course(curve: Curve, level: float, now: float, gaps: Sequence[tuple[fl
     before = float(smoothed.values[0]) + sum(step.bytes for step in steps) + drift
     part = curve.since(float(curve.begins[place]))
     last = plateaus[-1] if shape is CourseShape.FLAT else None
-    low, high = float(part.values.min()), float(part.values.max())
+    band = part.values if shape is CourseShape.SWING else smoothed.values[place:]
+    low, high = float(band.min()), float(band.max())
     if last is not None:
         away = np.abs(part.values - median(last.values(curve))) > tolerance
         low, high = _band(part.values[~away] if last.excursions else part.values)
@@ -148,8 +151,8 @@ def trace_course(curve: Curve, level: float, now: float, gaps: Sequence[tuple[fl
         change_bytes=level - before,
         low_bytes=low,
         high_bytes=high,
-        peak_bytes=float(part.highs.max()),
-        dip_bytes=float(part.lows.min()),
+        peak_bytes=float(curve.highs[_settled(curve, place) :].max()),
+        dip_bytes=float(curve.lows[_settled(curve, place) :].min()),
         drift_bytes=drift,
         tolerance_bytes=tolerance,
         rate=_rate(part),
@@ -176,7 +179,7 @@ def _shape(curve: Curve, plateaus: Sequence[Plateau], tolerance: float) -> tuple
         if back and (brief or float((np.abs(later - level) <= tolerance).mean()) >= LEVEL_SHARE):
             return CourseShape.FLAT, last.first
     moved = _tail(curve) - level
-    if abs(moved) <= tolerance:
+    if abs(moved) <= tolerance and _recurs(curve, place, tolerance):
         return CourseShape.SWING, place
     return (CourseShape.RISING if moved > 0 else CourseShape.FALLING), place
 
@@ -208,10 +211,15 @@ def _recurs(curve: Curve, start: int, tolerance: float) -> bool:
     if high - low <= tolerance:
         return False
     borders = np.linspace(curve.begins[start], curve.ends[-1], SWING_PARTS + 1)[1:-1]
-    parts = np.split(values, np.searchsorted(curve.begins[start:], borders))
     near = SWING_SHARE * (high - low)
-    if not all(len(part) and part.max() >= high - near and part.min() <= low + near for part in parts):
-        return False
+    for part in np.split(np.arange(start, len(curve)), np.searchsorted(curve.begins[start:], borders)):
+        if not len(part):
+            return False
+        # Of what swings within the long blocks of an older part, medians show little: most of their extremes show it.
+        top = max(float(curve.values[part].max()), float(np.quantile(curve.highs[part], 1.0 - HIDDEN_SHARE)))
+        bottom = min(float(curve.values[part].min()), float(np.quantile(curve.lows[part], HIDDEN_SHARE)))
+        if top < high - near or bottom > low + near:
+            return False
     # It goes up and down more than once: a staircase or a single hill does not.
     middle = (high + low) / 2
     sides = values[np.abs(values - middle) > (high - low) / 4] > middle
@@ -283,17 +291,19 @@ def _step(curve: Curve, last: int, first: int, amount: float, gaps: Sequence[tup
 
 
 def _excursions(curve: Curve, plateau: Plateau, tolerance: float, *, moments: bool = True) -> tuple[Step, ...]:
-    """Return how far the curve went away from a level each time; where it never did so for longer than a block or two,
-    the furthest single sample if that is beyond the tolerance (`moments`).
+    """Return how far the curve went away from a level each time, in order of time. The furthest single samples are
+    among them where they are beyond the tolerance (`moments`), so that its peak and dip are those of the chart.
     """
     level = median(plateau.values(curve))
-    runs = plateau.excursions
-    if not runs and moments:
-        part = slice(plateau.first, len(curve))
-        at = plateau.first + int(np.argmax(curve.highs[part]))
-        runs = ((at, at),) if curve.highs[at] > level + tolerance else ()
+    runs = list(plateau.excursions)
+    start = _settled(curve, plateau.first)
+    if moments and start < len(curve):
+        for distance in (curve.highs[start:] - level, level - curve.lows[start:]):
+            at = start + int(np.argmax(distance))
+            if distance.max() > tolerance and not any(first <= at <= last for first, last in runs):
+                runs.append((at, at))
     found = []
-    for first, last in runs:
+    for first, last in sorted(runs):
         part = slice(first, last + 1)
         above = float(curve.highs[part].max()) - level >= level - float(curve.lows[part].min())
         at = first + int(np.argmax(curve.highs[part]) if above else np.argmin(curve.lows[part]))
@@ -302,6 +312,11 @@ def _excursions(curve: Curve, plateau: Plateau, tolerance: float, *, moments: bo
             Step(float(curve.begins[first]), float(curve.ends[last]), float(curve.begins[at]), furthest - level)
         )
     return tuple(found)
+
+
+def _settled(curve: Curve, place: int) -> int:
+    """Return the first block of a level whose extremes are its own: the one before may hold the end of a movement."""
+    return place + 1 if 0 < place < len(curve) - 1 else place
 
 
 def _band(values: Floats) -> tuple[float, float]:

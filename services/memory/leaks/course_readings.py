@@ -101,6 +101,8 @@ def _blocks(window: Window, known: NDArray[np.bool_], length: float, step: float
     """Return the medians of blocks of `length` seconds on a fixed grid: they stay the same as time goes on."""
     times, values = window.times[known], window.means[Series.RSS][known]
     begins = block_starts(times, 0.0, length)
+    if len(begins) > 2 and 2 * begins[1] <= begins[2] - begins[1]:
+        begins = np.delete(begins, 1)  # of a sample or two by themselves, one outlier would be a level
     ends = np.append(begins[1:], len(times))
     lasts = times[ends - 1] + step
     return Curve(

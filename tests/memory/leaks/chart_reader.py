@@ -16,7 +16,7 @@ from tests.memory.leaks.detectors import MB
 from tests.memory.leaks.histories import Planted, Story
 
 HOUR = 3600.0
-_NUMBER = r"[+−]?[\d,]+(?:\.\d)?"
+_READINGS = (-2.0, 0.5), (0.0, 0.5), (0.0, 1.0)
 
 
 def resolution(age: float) -> float:
@@ -165,9 +165,9 @@ def _step(step: Step, course: Course, chart: Chart, planted: list[Planted], slop
         extreme = np.max if step.bytes > 0 else np.min
         _times, late = chart.curve(step.end - 1.5 * width, step.end + 0.5 * width, width / 4)
         afters += [float(extreme(late))] if len(late) else []
-    grown = slope * (step.end - step.begin) / HOUR  # a step within growth comes on top of it
+    grown = slope * (step.end - step.begin) / HOUR  # a step within growth comes on top of it, or is read with it
     pairs = [(before, after) for before in befores for after in afters if before is not None and after is not None]
-    seen = [after - before - grown for before, after in pairs]
+    seen = [after - before - part for before, after in pairs for part in {0.0, grown}]
     if not seen:
         return ["a step lies where nothing is"]
     found = []
@@ -193,6 +193,7 @@ def _flat(course: Course, said: str, chart: Chart) -> list[str]:
     width = resolution(course.time - course.since)
     _times, values = chart.curve(course.since, course.time, width)
     slack = 0.3 * course.tolerance_bytes
+    values = values[1:] if len(values) > 1 else values  # the first point holds how it got there
     inside = (values >= course.low_bytes - slack) & (values <= course.high_bytes + slack)
     found = []
     share = float(inside.mean())
@@ -200,19 +201,26 @@ def _flat(course: Course, said: str, chart: Chart) -> list[str]:
         found.append(f"flat for {share:.0%} of that time only")
     if course.high_bytes - course.low_bytes > 2.05 * course.tolerance_bytes:
         found.append(f"its band is {(course.high_bytes - course.low_bytes) / MB:.0f} MB wide")
-    raw = chart.rss[chart.times >= course.since]
-    if abs(raw.max() - course.peak_bytes) > 2 * MB or abs(raw.min() - course.dip_bytes) > 2 * MB + slack:
-        found.append(f"it went from {raw.min() / MB:.0f} to {raw.max() / MB:.0f} MB")
+    # The point at which it became flat may still show how it got there.
+    wide, narrow = (chart.rss[chart.times >= course.since + shift] for shift in (-width, width))
+    narrow = narrow if len(narrow) else wide
+    high = narrow.max() - 2 * MB <= course.peak_bytes <= wide.max() + 2 * MB
+    low = wide.min() - 2 * MB - slack <= course.dip_bytes <= narrow.min() + 2 * MB + slack
+    if not (high and low):
+        found.append(f"it went from {narrow.min() / MB:.0f} to {narrow.max() / MB:.0f} MB")
     if course.peak_bytes > course.high_bytes + 1.6 * course.tolerance_bytes and not re.search(
         rf"{course.peak_bytes / MB:.0f} MB", said
     ):
         found.append("a peak is not said")
+    middle = (course.low_bytes + course.high_bytes) / 2
     for one in course.excursions:
-        part = chart.rss[(chart.times >= one.begin) & (chart.times <= one.end)]
-        middle = (course.low_bytes + course.high_bytes) / 2
-        extreme = float(part.max() if one.bytes > 0 else part.min()) if len(part) else middle
-        if abs(extreme - middle - one.bytes) > course.tolerance_bytes:
-            found.append(f"it went to {extreme / MB:.0f} MB at {one.time - course.begin:.0f} s")
+        sign, near = np.sign(one.bytes), resolution(course.time - one.time)
+        inside = (chart.times >= one.begin) & (chart.times <= one.end)
+        around = (chart.times >= one.begin - near) & (chart.times <= one.end + near)  # a point of the chart is so wide
+        furthest = max(sign * (chart.rss[inside] - middle), default=0.0)
+        met = min(np.abs(chart.rss[around] - middle - one.bytes), default=np.inf)
+        if furthest > abs(one.bytes) + course.tolerance_bytes or met > course.tolerance_bytes:
+            found.append(f"it went {furthest / MB:.0f} MB away at {one.time - course.begin:.0f} s")
     # Would it have been flat for longer?
     longer = max(300.0, 5 * width, 0.12 * (course.time - course.since))
     if course.since - course.begin > longer:
@@ -239,12 +247,12 @@ def _moving(course: Course, said: str, chart: Chart) -> list[str]:
         met = all(part.max() > high - 2 * near and part.min() < low + 2 * near for part in parts)
         told = abs(course.high_bytes - high) <= near and abs(course.low_bytes - low) <= near
         return [] if met and told else ["that is no swing between these"]
-    started = chart.level(course.since - 2 * width, course.since + 0.5 * width)
-    assert started is not None
-    change = course.level_bytes - started
+    # Whoever looks at a curve reads its level right before and right after a moment, give or take a point.
+    readings = [chart.level(course.since + low * width, course.since + high * width) for low, high in _READINGS]
+    changes = [course.level_bytes - one for one in readings if one is not None]
     found = []
-    if abs(change - course.change_bytes) > course.tolerance_bytes + 0.15 * abs(change):
-        found.append(f"since then it changed by {change / MB:+.0f} MB")
+    if all(abs(one - course.change_bytes) > course.tolerance_bytes + 0.15 * abs(one) for one in changes):
+        found.append(f"since then it changed by {changes[0] / MB:+.0f} MB")
     sign = "+" if course.shape is CourseShape.RISING else "−"
     if not re.search(rf", {re.escape(sign)}[\d,.]+ MB since", said) and abs(course.change_bytes) > 0.05 * MB:
         found.append("the words say another direction")

@@ -11,7 +11,7 @@ import math
 import sys
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -50,8 +50,12 @@ _COUNT = sa.text("SELECT term, doc FROM chunk_vocabulary WHERE term IN :terms").
     sa.bindparam("terms", expanding=True)
 )
 _COUNT_PREFIX = sa.text("SELECT total(doc) FROM chunk_vocabulary WHERE term >= :first AND term < :after")
+_TERMS = sa.select(chunks.c.id, chunks.c.terms).where(chunks.c.id.in_(sa.bindparam("ids", expanding=True)))
 # "The averages record": rows, then terms of the only column, as varints (ext/fts5/fts5_index.c).
 _TOTALS = sa.text("SELECT block FROM chunk_terms_data WHERE id = 1")
+
+Totals = tuple[int, int]
+"""How many chunks are searchable and how many terms they have in all: read once in a transaction."""
 
 
 class LexicalStore:
@@ -93,10 +97,11 @@ class LexicalStore:
         if groups is not None and not groups:
             return {}
         with self._database.read() as connection:
+            totals = _totals(connection)
             few = None if groups is None else few_ids(connection, groups)
             if few is not None:
-                return self._find_among(connection, wanted, k, few)
-            query, ranked = self._query(connection, wanted, most_postings)
+                return self._find_among(connection, totals, wanted, k, few)
+            query, ranked = self._query(connection, totals, wanted, most_postings)
             if not query:
                 return {}
             # Exact scores reorder them, and chunks outside `groups` drop out: fetch some more.
@@ -106,21 +111,23 @@ class LexicalStore:
             if not ids and not ranked:
                 query = query.split(" AND ", maxsplit=1)[0]
                 ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
-            found = self._matches(connection, ids, wanted, condition=allowed(groups))
+            found = self._matches(connection, totals, ids, wanted, condition=allowed(groups))
             if len(found) < k and len(ids) == most:
                 # Most candidates are outside `groups` or disabled: go through all of them.
                 ids = list(connection.execute(search, {"query": query, "most": -1}).scalars())
-                found = self._matches(connection, first_within(connection, ids, groups, most), wanted)
+                found = self._matches(connection, totals, first_within(connection, ids, groups, most), wanted)
         return _best(found, k)
 
-    def _find_among(self, connection: Connection, wanted: list[str], k: int, ids: Ids) -> dict[int, dict[str, float]]:
+    def _find_among(
+        self, connection: Connection, totals: Totals, wanted: list[str], k: int, ids: Ids
+    ) -> dict[int, dict[str, float]]:
         """As `find`, among few chunks: `ids`, ascending.
 
         Terms are looked up as by `find`, the rarest first, but without being ranked by FTS5, so that more of them are.
         Chunks with the rarest ones get exact scores.
         """
-        counts = self._frequencies(connection, wanted)
-        weights = self._idf(connection, wanted)
+        counts = self._frequencies(connection, totals, wanted)
+        weights = _idf(counts, totals)
         found = np.zeros(len(ids))
         visited = 0
         for term in sorted((term for term in wanted if counts[term]), key=lambda term: counts[term])[:MAX_TERMS]:
@@ -130,31 +137,41 @@ class LexicalStore:
             found[postings(connection, _quoted(term), ids)] += weights[term]
         best = np.argsort(-found, kind="stable")[: k + MAX_EXACT]
         candidates = [int(each) for each in ids[best[found[best] > 0]]]
-        return _best(self._matches(connection, candidates, wanted), k)
+        return _best(self._matches(connection, totals, candidates, wanted), k)
 
     def matches(self, ids: Iterable[int], terms: Sequence[str]) -> dict[int, dict[str, float]]:
         """Return for each chunk its BM25 by term; terms that it lacks are left out."""
         with self._database.read() as connection:
-            return self._matches(connection, list(ids), list(dict.fromkeys(terms)))
+            return self._matches(connection, _totals(connection), list(ids), list(dict.fromkeys(terms)))
+
+    def evidence(
+        self, ids: Iterable[int], terms: Sequence[str]
+    ) -> tuple[dict[int, dict[str, float]], dict[str, float]]:
+        """Return what `matches` and `idf` return."""
+        wanted = list(dict.fromkeys(terms))
+        with self._database.read() as connection:
+            totals = _totals(connection)
+            matches = self._matches(connection, totals, list(ids), wanted)
+            return matches, _idf(self._frequencies(connection, totals, wanted), totals)
 
     def _matches(
         self,
         connection: Connection,
+        totals: Totals,
         ids: Sequence[int],
         wanted: list[str],
         condition: sa.ColumnElement[bool] | None = None,
     ) -> dict[int, dict[str, float]]:
-        rows, occurrences = _totals(connection)
+        rows, occurrences = totals
         average = occurrences / rows if rows else 1.0
-        weights = self._idf(connection, wanted)
+        weights = _idf(self._frequencies(connection, totals, wanted), totals)
         prefixes = [term for term in wanted if _is_prefix(term)]
         found: dict[int, dict[str, float]] = {}
-        query = sa.select(chunks.c.id, chunks.c.terms)
+        query = _TERMS
         if condition is not None:
             query = query.join(documents, documents.c.active_revision_id == chunks.c.revision_id).where(condition)
         for start in range(0, len(ids), IDS_PER_QUERY):
-            part = query.where(chunks.c.id.in_(ids[start : start + IDS_PER_QUERY]))
-            for chunk, text in connection.execute(part):
+            for chunk, text in connection.execute(query, {"ids": ids[start : start + IDS_PER_QUERY]}):
                 words = text.split(" ")
                 counts = Counter(words)
                 for prefix in prefixes:
@@ -170,12 +187,13 @@ class LexicalStore:
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         """Return the inverse document frequency of terms: > 0, at most about the logarithm of the number of chunks."""
         with self._database.read() as connection:
-            return self._idf(connection, list(dict.fromkeys(terms)))
+            totals = _totals(connection)
+            return _idf(self._frequencies(connection, totals, list(dict.fromkeys(terms))), totals)
 
     def frequencies(self, terms: Iterable[str]) -> dict[str, int]:
         """Return in how many chunks each term is; the counts of frequent terms may be a few per cent old."""
         with self._database.read() as connection:
-            return self._frequencies(connection, list(dict.fromkeys(terms)))
+            return self._frequencies(connection, _totals(connection), list(dict.fromkeys(terms)))
 
     def nearest(self, word: str, groups: Collection[int] | None = None) -> str | None:
         """Return the word of the vocabulary that is one edit away, or two from long words; None if there is none.
@@ -183,25 +201,20 @@ class LexicalStore:
         With `groups`, a word that stands in these collections.
         """
         with self._database.read() as connection:
+            totals = _totals(connection)
 
             def is_there(term: str) -> bool:
                 return has_word(connection, term) if groups is None else is_present(connection, _quoted(term), groups)
 
-            return nearest_word(connection, word, lambda terms: self._frequencies(connection, terms), is_there)
+            return nearest_word(connection, word, lambda terms: self._frequencies(connection, totals, terms), is_there)
 
     def is_present(self, term: str, groups: Collection[int]) -> bool:
         """Return whether a term is in a searchable chunk of these collections."""
         with self._database.read() as connection:
             return is_present(connection, _quoted(term), groups)
 
-    def _idf(self, connection: Connection, terms: list[str]) -> dict[str, float]:
-        rows, _occurrences = _totals(connection)
-        counts = self._frequencies(connection, terms)
-        total = rows + BACKGROUND
-        return {term: math.log(1 + (total - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
-
-    def _frequencies(self, connection: Connection, terms: list[str]) -> dict[str, int]:
-        rows, occurrences = _totals(connection)
+    def _frequencies(self, connection: Connection, totals: Totals, terms: list[str]) -> dict[str, int]:
+        rows, occurrences = totals
         with self._lock:
             if self._recent_totals != (rows, occurrences) or len(self._recent) > _RECENT_TERMS:
                 self._recent.clear()
@@ -231,9 +244,11 @@ class LexicalStore:
                 self._frequent.popitem(last=False)
         return {term: known.get(term, counted.get(term, 0)) for term in terms}
 
-    def _query(self, connection: Connection, terms: Sequence[str], most_postings: int) -> tuple[str, bool]:
+    def _query(
+        self, connection: Connection, totals: Totals, terms: Sequence[str], most_postings: int
+    ) -> tuple[str, bool]:
         """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
-        counts = self._frequencies(connection, list(dict.fromkeys(terms)))
+        counts = self._frequencies(connection, totals, list(dict.fromkeys(terms)))
         rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MAX_TERMS]
         looked_up: list[str] = []
         visited = 0
@@ -264,7 +279,12 @@ def _best(found: dict[int, dict[str, float]], k: int) -> dict[int, dict[str, flo
     return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:k])
 
 
-def _totals(connection: Connection) -> tuple[int, int]:
+def _idf(counts: Mapping[str, int], totals: Totals) -> dict[str, float]:
+    total = totals[0] + BACKGROUND
+    return {term: math.log(1 + (total - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
+
+
+def _totals(connection: Connection) -> Totals:
     """Return how many chunks are searchable and how many terms they have in all."""
     record = connection.scalar(_TOTALS)
     numbers = []

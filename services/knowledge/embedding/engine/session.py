@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from onnxruntime import InferenceSession
 
 
-INPUT, OUTPUT = "embedded", "encoded"  # of every graph
+INPUT, APART, OUTPUT = "embedded", "apart", "encoded"  # of every graph
+ALONE = np.empty((1, 1, 0, 0), dtype=np.float32)  # where nothing is to be kept apart
 
 
 def open_session(model: Path | bytes) -> InferenceSession:

@@ -54,6 +54,7 @@ class Retriever:
         question_characters: int = 4000,
         reporter: EventSink | None = None,
     ) -> None:
+        self._database = database
         self._chunks = chunks
         self._embedder = embedder
         self._index_manager = index_manager
@@ -176,7 +177,7 @@ class Retriever:
             dense = self._dense(self._begin_embedding(asked.text), candidates, groups)
         check()
 
-        with self._turns:
+        with self._turns, self._database.reading():
             return self._fused(
                 query,
                 asked,
@@ -248,7 +249,7 @@ class Retriever:
         readable: Collection[int] | None,
         postings: int,
     ) -> tuple[Asked, Matches]:
-        with self._turns:
+        with self._turns, self._database.reading():
             asked = self._wording.read(query, readable)
             return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Row
 
 from services.core.database import Database
+from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.tables import chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
 from services.knowledge.types import Chunk, Section
@@ -24,9 +25,8 @@ Groups = Collection[int] | None
 IDS_PER_QUERY = 1000
 _BATCH = 500
 # Put together once: making an expression takes longer than finding the rows.
-_WANTED = chunks.c.id.in_(sa.bindparam("ids", expanding=True))
-_VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(_WANTED)
-_VECTORS_AND_KINDS = sa.select(chunks.c.id, chunks.c.vector, chunks.c.kind).where(_WANTED)
+_VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(WANTED)
+_VECTORS_AND_KINDS = sa.select(chunks.c.id, chunks.c.vector, chunks.c.kind).where(WANTED)
 _HITS = (
     sa.select(
         chunks.c.id,
@@ -44,7 +44,7 @@ _HITS = (
     )
     .select_from(chunks)
     .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
-    .where(_WANTED, documents.c.enabled)
+    .where(WANTED, documents.c.enabled)
 )
 _COLUMNS = [chunks.c[name] for name in ("id", "position", "text", "tokens", "page", "sheet", "heading")]
 
@@ -105,7 +105,7 @@ class ChunkStore:
         found: dict[int, bytes] = {}
         with self._database.read() as connection:
             for part in _parts(wanted):
-                found.update((row[0], row[1]) for row in connection.execute(_VECTORS, {"ids": part}))
+                found.update((row[0], row[1]) for row in connection.execute(_VECTORS, id_list(part)))
         return _in_order(wanted, found)
 
     def vectors_and_kinds(self, ids: Sequence[int]) -> tuple[Ids, Vectors, dict[int, str]]:
@@ -114,7 +114,7 @@ class ChunkStore:
         kinds: dict[int, str] = {}
         with self._database.read() as connection:
             for part in _parts(list(ids)):
-                for chunk, vector, kind in connection.execute(_VECTORS_AND_KINDS, {"ids": part}):
+                for chunk, vector, kind in connection.execute(_VECTORS_AND_KINDS, id_list(part)):
                     found[chunk] = vector
                     if kind is not None and kind != TextKind.PROSE.value:
                         kinds[chunk] = kind
@@ -130,7 +130,7 @@ class ChunkStore:
         found: dict[int, HitRow] = {}
         with self._database.read() as connection:
             for part in _parts([int(i) for i in ids]):
-                for row in connection.execute(_HITS, {"ids": part}):
+                for row in connection.execute(_HITS, id_list(part)):
                     values = list(row)
                     values[9] = tuple(values[9])
                     found[row[0]] = HitRow(*values)

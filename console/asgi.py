@@ -14,19 +14,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
-from console.api.application import create_api, provide, routes
+from console.api.application import ApiPaths, create_api, provide
 from console.api.context import ACTOR
 from console.api.middleware import (
     Authentication,
     BasePath,
     BodyLimit,
     BodyProgress,
-    CloseConnections,
     Forwarded,
     HostGuard,
-    NoStore,
     RequestContext,
-    SecurityHeaders,
+    ResponseHeaders,
     UnknownApiPath,
     UploadLimit,
     holds_content,
@@ -100,7 +98,6 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
             Route(f"/{PageName.CHAT}", _first_page),
             *chart.routes(),
             *sign_in.routes(),
-            *routes(api, settings.base_path),
         ],
         middleware=[
             Middleware(
@@ -108,11 +105,9 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
                 proxies=settings.trusted_proxies,
                 proxies_only=bool(settings.trusted_proxies) and not (settings.tls_cert or settings.insecure),
             ),
-            Middleware(BasePath, path=settings.base_path),
+            *([Middleware(BasePath, path=settings.base_path)] if settings.base_path else []),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
-            Middleware(SecurityHeaders, tls=bool(settings.tls_cert)),
-            Middleware(NoStore),
-            Middleware(CloseConnections, closing=_restarting),
+            Middleware(ResponseHeaders, tls=bool(settings.tls_cert), closing=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),
             Middleware(
                 Authentication,
@@ -121,20 +116,22 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
                 owns=tab_owner.owns,
                 local_only=is_local_only(settings),
             ),
-            Middleware(
-                TabSocket,
-                first_seconds=settings.header_seconds,
-                has_room=has_room,
-                actor_of=lambda scope: scope.get(ACTOR),
-            ),
             Middleware(UnknownApiPath),
-            Middleware(PageFrame, is_other=_is_no_page),
             Middleware(
                 BodyProgress,
                 stall_seconds=settings.stall_seconds,
                 bytes_per_second=settings.body_bytes_per_second,
             ),
             Middleware(BodyLimit, limit_bytes=BODY_LIMIT_BYTES, exempt=UPLOADS),
+            # Requests of the API do not come further than this; what follows is for the pages.
+            Middleware(ApiPaths, api=api, base_path=settings.base_path),
+            Middleware(
+                TabSocket,
+                first_seconds=settings.header_seconds,
+                has_room=has_room,
+                actor_of=lambda scope: scope.get(ACTOR),
+            ),
+            Middleware(PageFrame, is_other=_is_no_page),
             Middleware(
                 UploadLimit,
                 path=UPLOADS[1],

@@ -1,11 +1,11 @@
-"""The HTTP API as one ASGI application, and the routes under which it stands beside the pages."""
+"""The HTTP API as one ASGI application, and the paths at which it stands beside the pages."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from console.api import (
     account,
@@ -33,18 +33,11 @@ from console.api.context import ApiContext, Threads
 from services.app.startup import Application
 
 DOCS = "/docs"
-PATHS = (
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-    DOCS,
-    "/docs/{rest:path}",
-    "/api",
-    "/api/{rest:path}",
-    "/v1/{rest:path}",
-    mcp.MCP,
-)
+_WHOLE = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", DOCS, "/api", mcp.MCP})
+_BEGINNINGS = (f"{DOCS}/", "/api/", "/v1/")
+# As the pages' answers: smaller ones are not compressed.
+GZIP_BYTES = 1000
+GZIP_LEVEL = 5
 
 
 def create_api() -> FastAPI:
@@ -96,26 +89,33 @@ def create_api() -> FastAPI:
 def provide(api: FastAPI, application: Application) -> None:
     """Connect the API to the services. Must be called in the event loop that serves it."""
     settings = application.foundation.settings
-    api.state.context = ApiContext(application, Threads(settings.answers_total + settings.answers_waiting))
+    threads = Threads(settings.answers_total + settings.answers_waiting, settings.searches_total)
+    api.state.context = ApiContext(application, threads)
 
 
-def routes(api: FastAPI, base_path: str = "") -> list[BaseRoute]:
-    """Return the routes that lead to the API; its own page and document name addresses under `base_path`.
+class ApiPaths:
+    """Passes requests of the API to it, past the layers of the pages behind this one: their cookies, routes and checks
+    of paths are of no use to it.
 
-    Routes and not mounts: a mount would strip its prefix from the path, and the addresses in the OpenAPI document and
-    in problem documents would be wrong.
+    Not a mount, which would strip its prefix from the path: the addresses in the OpenAPI document and in problem
+    documents would be wrong. The API's own page and document name addresses under `base_path`.
     """
-    return [Route(path, endpoint=_Forward(api, base_path), include_in_schema=False) for path in PATHS]
 
-
-class _Forward:
-    """An endpoint that passes the request on; the scripts of the API's page are found by their path alone."""
-
-    def __init__(self, api: FastAPI, base_path: str) -> None:
-        self._api = api
+    def __init__(self, app: ASGIApp, *, api: ASGIApp, base_path: str = "") -> None:
+        self._app = app
+        self._api = GZipMiddleware(api, minimum_size=GZIP_BYTES, compresslevel=GZIP_LEVEL)
         self._base_path = base_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_api(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        # The scripts of the API's page are found by their path alone.
         if self._base_path and not scope["path"].startswith(f"{DOCS}/assets/"):
-            scope = {**scope, "root_path": self._base_path}
+            scope["root_path"] = self._base_path  # in the scope itself: `RequestContext` reads the route there
         await self._api(scope, receive, send)
+
+
+def is_api(path: str) -> bool:
+    """Return whether a path is one of the API's, there or not."""
+    return path in _WHOLE or path.startswith(_BEGINNINGS)

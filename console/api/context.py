@@ -6,7 +6,6 @@ Calls into the services run in bounded thread pools, never in the event loop.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,21 +31,19 @@ ACTOR = "millpond.actor"  # in the scope: who was recognised
 P = ParamSpec("P")
 T = TypeVar("T")
 MAX_CALLS = 16
-# A search takes one core and half of the other; more of them at once only wait for each other (measured on two cores:
-# 53 a second with 2 at once, 38 with 16), and keep those who wait for nothing but the interpreter waiting, too.
-MAX_SEARCHES = max(2, min(4, os.cpu_count() or 2))
 SPARE_ANSWERS = 8  # threads in which questions beyond the limits are refused
 
 
 class Threads:
     """Pools for short calls, searches and answers, so that long answers and many searches never delay a status request.
 
-    Must be created inside the event loop that uses it. `answers` is how many may run or wait by the settings.
+    Must be created inside the event loop that uses it. `answers` is how many may run or wait by the settings,
+    `searches` how many may run: each has a slot, and a thread that waits for its question's embedding costs nothing.
     """
 
-    def __init__(self, answers: int) -> None:
+    def __init__(self, answers: int, searches: int) -> None:
         self.calls = CapacityLimiter(MAX_CALLS)
-        self.searches = CapacityLimiter(MAX_SEARCHES)
+        self.searches = CapacityLimiter(searches)
         self.answers = CapacityLimiter(answers + SPARE_ANSWERS)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

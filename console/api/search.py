@@ -82,7 +82,8 @@ async def trust(context: Context) -> dict[str, list[EmbedderTrust]]:
 
 
 def _search(context: ApiContext, actor: Actor, body: SearchIn, scope: RequestScope, fresh: bool) -> SearchResult:
-    missing = set(body.collections) - {collection.id for collection in context.services.library.collections(actor)}
+    known = context.services.library.collections(actor) if body.collections else ()
+    missing = set(body.collections) - {collection.id for collection in known}
     if missing:
         raise NotFoundError(
             _("There is no collection {id}; nothing was searched.").format(id=min(missing)),

@@ -62,8 +62,6 @@ ACCEPTED_AT_ONCE = 16
 # Browsers answer by themselves, also for a tab that nobody looks at; whoever does not is gone after twice the time.
 PING_SECONDS = 20
 MESSAGE_BYTES = 16 * MEGABYTE  # what a page sends: states of widgets; files come by HTTP
-# The head of a request. Less than the longest text that routes refuse in words would end in a reset connection.
-HEAD_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +252,6 @@ def _config(settings: Settings, app: object, guard: ConnectionGuard, tls: TlsFil
         ws_ping_timeout=PING_SECONDS,
         ws_per_message_deflate=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
 

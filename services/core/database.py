@@ -92,6 +92,7 @@ class Database:
                 _set_pragmas, synchronous=synchronous, cache_kb=cache_kb, patience=patience, checkpoints=not checked
             )
             sa.event.listen(self.engine, "connect", pragmas)
+        self._local = threading.local()  # the connection that `reading` has this thread share
         self._on_removal: list[Callable[[], None]] = []
         self._writer = 0  # the thread whose transaction is in progress, and what it does before it commits
         self._at_commit: list[Callable[[Connection], object]] = []
@@ -129,6 +130,10 @@ class Database:
         Raises:
             DamagedError: as for `write`.
         """
+        shared: Connection | None = getattr(self._local, "reading", None)
+        if shared is not None:
+            yield shared
+            return
         self._refuse_if_closed()
         try:
             with self.engine.connect() as connection:
@@ -137,6 +142,17 @@ class Database:
             if _is_damage(error):
                 raise self._found_damaged() from error
             raise
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Have every `read` of this thread inside of it use one connection: for work that asks many short questions."""
+        with self.read() as connection:
+            outer = getattr(self._local, "reading", None)
+            self._local.reading = connection
+            try:
+                yield
+            finally:
+                self._local.reading = outer
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -21,10 +21,16 @@ class RetrievalPreferences:
 
     def __init__(self, preferences: Preferences, reporter: EventSink) -> None:
         self._preferences = preferences
+        self._known: RetrievalSettings | None = None  # every search asks; nothing but `apply` changes them
         self._reporter = reporter
 
     def read(self) -> RetrievalSettings:
         """Return them."""
+        if (known := self._known) is None:
+            known = self._known = self._stored()
+        return known
+
+    def _stored(self) -> RetrievalSettings:
         stored: dict[str, Any] = self._preferences.get(_KEY) or {}
         known = asdict(RetrievalSettings())
         return RetrievalSettings(**{name: stored.get(name, value) for name, value in known.items()})
@@ -45,6 +51,7 @@ class RetrievalPreferences:
             )
         values = asdict(settings)
         self._preferences.set(_KEY, values)
+        self._known = settings
         self._reporter.event(EventKind.SETTINGS, _("retrieval"), **values)
         text = ", ".join(f"{name} {value:g}" for name, value in values.items())
         self._reporter.audit(actor, Action.SETTINGS_CHANGED, Target(TargetKind.SETTING, "retrieval"), detail=text)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from console.api.middleware import BodyLimit, HostGuard, RequestContext, SecurityHeaders, UploadLimit
+from console.api.middleware import BodyLimit, HostGuard, RequestContext, ResponseHeaders, UploadLimit
 from services.app.container import Foundation
 from services.core.admission import Admission, Gate, MemoryHeadroom
 
@@ -132,9 +132,9 @@ def test_security_headers_leave_an_answer_s_own_alone() -> None:
         response: Response = PlainTextResponse("x", headers={"Content-Security-Policy": "sandbox"})
         await response(scope, receive, send)
 
-    assert "frame-ancestors 'self'" in send(SecurityHeaders(plain)).headers["content-security-policy"]
-    assert send(SecurityHeaders(plain)).headers["x-content-type-options"] == "nosniff"
-    assert send(SecurityHeaders(strict)).headers["content-security-policy"] == "sandbox"
+    assert "frame-ancestors 'self'" in send(ResponseHeaders(plain)).headers["content-security-policy"]
+    assert send(ResponseHeaders(plain)).headers["x-content-type-options"] == "nosniff"
+    assert send(ResponseHeaders(strict)).headers["content-security-policy"] == "sandbox"
 
 
 def test_a_refusal_is_titled_by_its_status() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import Future
 from contextlib import nullcontext
 
 import numpy as np
@@ -22,6 +23,13 @@ class Multilingual:
         for term in terms(text):
             vector[zlib.crc32(term.encode()) % self.dimension] += 1
         return vector / np.linalg.norm(vector)
+
+    def begin_queries(self, texts):
+        begun = []
+        for text in texts:
+            begun.append(Future())
+            begun[-1].set_result(self.embed_query(text))
+        return begun
 
     def embed_chunks(self, texts, *, cancelled=lambda: False):
         if cancelled():

@@ -7,7 +7,7 @@ from console.api.middleware.authentication import Authentication
 from console.api.middleware.base_path import BasePath, UnknownApiPath
 from console.api.middleware.body_progress import BodyProgress
 from console.api.middleware.forwarded import Forwarded
-from console.api.middleware.headers import CloseConnections, NoStore, SecurityHeaders, holds_content
+from console.api.middleware.headers import ResponseHeaders, holds_content
 from console.api.middleware.host_guard import HostGuard
 from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
@@ -18,13 +18,11 @@ __all__ = [
     "BasePath",
     "BodyLimit",
     "BodyProgress",
-    "CloseConnections",
     "Forwarded",
     "HostGuard",
-    "NoStore",
     "RequestContext",
     "Reserve",
-    "SecurityHeaders",
+    "ResponseHeaders",
     "UnknownApiPath",
     "UploadLimit",
     "holds_content",

@@ -55,14 +55,19 @@ class Forwarded:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
+        said = any(name in _FORWARDED for name, _value in scope["headers"])
+        if not said and not self._proxies_only:
+            scope[DIRECT] = True
+            await self._app(scope, receive, send)
+            return
         client = scope.get("client")
         peer = parsed_address(client[0]) if client else None
         if self._proxies_only and not self._may_come(peer) and scope["path"] not in _HEALTH:
             await _refuse(scope, receive, send)
             return
-        said = any(name in _FORWARDED for name, _value in scope["headers"])
         if not said:
-            await self._app({**scope, DIRECT: True}, receive, send)
+            scope[DIRECT] = True
+            await self._app(scope, receive, send)
             return
         plain = [(name, value) for name, value in scope["headers"] if name not in _FORWARDED]
         found = {**scope, "headers": plain, DIRECT: False}

@@ -42,34 +42,57 @@ _HEADERS = {
 }
 
 
+_RAW = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+_NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
 # For this host name alone. Not sent where TLS is a proxy's: whether all of its site has it is not known here.
 TRANSPORT_SECURITY = "max-age=31536000"
+_STRICT = (b"strict-transport-security", TRANSPORT_SECURITY.encode())
 
 
-class SecurityHeaders:
-    """Adds the security headers; `tls`: this server has TLS, so that browsers shall never again try without."""
+class ResponseHeaders:
+    """Adds what every response has: the security headers, what caches may keep, and the end of the connection.
 
-    def __init__(self, app: ASGIApp, *, tls: bool = False) -> None:
+    What people have stored here stays out of every cache, the browser's, too: texts, answers, pictures, figures. What
+    comes with the program (scripts, styles, fonts) stays cacheable, and the frame of the pages, which says nothing,
+    keeps Streamlit's header.
+    """
+
+    def __init__(self, app: ASGIApp, *, tls: bool = False, closing: Callable[[], bool] = lambda: False) -> None:
+        """`tls`: this server has TLS, so that browsers shall never again try without. While `closing()` clients are
+        told to open a new connection, so that none is cut in the middle of a request."""
         self._app = app
         self._tls = tls
+        self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-
+        uncached = holds_content(scope["path"])
         secure = self._tls and scope["scheme"] == "https" and not _is_loopback(Headers(scope=scope).get("host", ""))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                if secure:
-                    headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
+                raw = list(message.get("headers", ()))
+                given = {name.lower() for name, _value in raw}
+                raw += [pair for pair in _RAW if pair[0] not in given]
+                if secure and _STRICT[0] not in given:
+                    raw.append(_STRICT)
+                if uncached and not any(_keeps_out(name, value) for name, value in raw):
+                    raw = [pair for pair in raw if pair[0].lower() != _NO_STORE[0]]
+                    raw.append(_NO_STORE)
+                if self._closing():
+                    raw = [pair for pair in raw if pair[0].lower() != _CLOSE[0]]
+                    raw.append(_CLOSE)
+                message = {**message, "headers": raw}
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _keeps_out(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"cache-control" and b"no-store" in value
 
 
 def _is_loopback(host: str) -> bool:
@@ -80,39 +103,13 @@ def _is_loopback(host: str) -> bool:
     )
 
 
-class NoStore:
-    """Keeps what people have stored here out of every cache, the browser's, too: texts, answers, pictures, figures.
-
-    What comes with the program (scripts, styles, fonts) stays cacheable, and the frame of the pages, which says
-    nothing, keeps Streamlit's header.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not holds_content(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-
-        async def send_uncached(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if "no-store" not in headers.get("cache-control", ""):
-                    headers["Cache-Control"] = "no-store"
-            await send(message)
-
-        await self._app(scope, receive, send_uncached)
-
-
 def holds_content(path: str) -> bool:
     """Return whether a path leads to what is stored or measured here, not to a part of the program."""
     return path.startswith(_CONTENT) and not path.startswith(_PROGRAM)
 
 
 class CloseConnections:
-    """Adds "Connection: close" to every response while `closing()`: clients then open a new connection, so that none is
-    cut in the middle of a request."""
+    """Adds "Connection: close" to every response while `closing()`."""
 
     def __init__(self, app: ASGIApp, *, closing: Callable[[], bool]) -> None:
         self._app = app

@@ -25,6 +25,7 @@ from services.core.settings import Settings
 from services.core.thread_priority import lower_priority
 from services.knowledge.embedding.choice import choose_encoder
 from services.knowledge.embedding.model_files import ModelFiles, find_model, require_model
+from services.knowledge.embedding.question_batches import QuestionBatches
 from services.knowledge.embedding.weights import (
     DeviceMemoryError,
     Priority,
@@ -54,8 +55,8 @@ SAMPLE_CHARACTERS = 4000
 class Embedder:
     """Turns texts into normalised vectors; thread-safe.
 
-    Batches run on `threads` threads of one core each, without barriers between them; a question runs on its caller's
-    thread while the batches pause.
+    Batches run on `threads` threads of one core each, without barriers between them; they pause while questions are
+    computed, those of one moment together (`question_batches`).
     """
 
     _loads: ClassVar[int] = 0
@@ -89,6 +90,7 @@ class Embedder:
             threads, thread_name_prefix="embedding", initializer=lower_priority, initargs=(BATCH_NICENESS,)
         )
         self._priority = Priority()
+        self._questions = QuestionBatches(self._encode_questions, threads)
         self._unknown = _unknown_id(tokenizer)
         prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
         self.dimension = encoder.dimension
@@ -187,9 +189,14 @@ class Embedder:
     def embed_query(self, text: str) -> Vectors:
         """Return the vector of a question, float32 (d,), normalised; batches of ingestion pause meanwhile."""
         with self._priority.urgent():
-            sequence = self._tokenizer.encode(self.files.query_prompt + embedding_text(text.strip())).ids
-            vector: Vectors = self._encode([sequence], never_yield)[0]
-            return vector
+            return self.begin_queries([text])[0].result()
+
+    def begin_queries(self, texts: Sequence[str]) -> list[Future[Vectors]]:
+        """Return the vectors of questions as they will be, computed together and with others of the moment.
+
+        Hold `urgent` until they are there.
+        """
+        return self._questions.submit([self.files.query_prompt + embedding_text(text.strip()) for text in texts])
 
     def embed_chunks(
         self,
@@ -246,9 +253,15 @@ class Embedder:
 
     def close(self) -> None:
         """Stop the threads after the running batches."""
+        self._questions.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._verifier is not None:
             self._verifier.close()
+
+    def _encode_questions(self, texts: Sequence[str]) -> Vectors:
+        # As a batch, since this leaves the interpreter to others meanwhile, unlike `encode`.
+        sequences = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        return self._encode(sequences, never_yield)
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
         """Yield batches: (positions in `texts`, token ids)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +22,7 @@ class TextEncoder(Protocol):
     @property
     def fingerprint(self) -> str: ...
     def embed_query(self, text: str) -> Vector: ...
+    def begin_queries(self, texts: Sequence[str]) -> list[Future[Vector]]: ...
     def embed_chunks(self, texts: Sequence[str], *, cancelled: Callable[[], bool] = ...) -> Vector: ...
     def urgent(self) -> AbstractContextManager[None]: ...
     def unknown_share(self, text: str) -> float: ...
@@ -45,9 +48,37 @@ class CachedEncoder:
         """Return the vector of a text, float32 (d,), normalised; runs of white space count as one blank."""
         text = normalised_text(text)
         found = self._cache.get_or_compute(
-            cache_key(self._encoder.fingerprint, text), lambda: self._encoder.embed_query(text).astype("<f4").tobytes()
+            cache_key(self._encoder.fingerprint, text), lambda: _bytes(self._encoder.embed_query(text))
         )
-        return np.frombuffer(found, dtype="<f4").astype(np.float32)  # a copy: the cached bytes are read-only
+        return _vector(found)
+
+    def begin_queries(self, texts: Sequence[str]) -> list[Future[Vector]]:
+        """Return the vectors of texts as they will be; those that are kept are there at once."""
+        texts = [normalised_text(text) for text in texts]
+        if not self._cache.enabled:
+            return self._encoder.begin_queries(texts)
+        missing: dict[str, Future[Vector]] = {}
+        found: list[Future[Vector]] = []
+        for text in texts:
+            vector: Future[Vector] = Future()
+            if (kept := self._cache.get(cache_key(self._encoder.fingerprint, text))) is not None:
+                vector.set_result(_vector(kept))
+            else:
+                vector = missing.setdefault(text, vector)
+            found.append(vector)
+        for (text, vector), begun in zip(missing.items(), self._encoder.begin_queries(list(missing)), strict=True):
+            begun.add_done_callback(partial(self._keep, cache_key(self._encoder.fingerprint, text), vector))
+        return found
+
+    def _keep(self, key: str, there: Future[Vector], done: Future[Vector]) -> None:
+        """Keep a vector before whoever waits for it has it."""
+        error = done.exception()
+        if error is not None:
+            there.set_exception(error)
+            return
+        vector = done.result()
+        self._cache.put(key, _bytes(vector))
+        there.set_result(vector)
 
     def urgent(self) -> AbstractContextManager[None]:
         """As `Embedder.urgent`."""
@@ -64,3 +95,11 @@ class CachedEncoder:
     def token_count(self, text: str) -> int:
         """As `Embedder.token_count`."""
         return self._encoder.token_count(text)
+
+
+def _bytes(vector: Vector) -> bytes:
+    return vector.astype("<f4").tobytes()
+
+
+def _vector(kept: bytes) -> Vector:
+    return np.frombuffer(kept, dtype="<f4").astype(np.float32)  # a copy: the cached bytes are read-only

@@ -96,7 +96,7 @@ def quote(
     limit: int,
     *,
     trust: float = 0.0,
-    embed: Callable[[str], NDArray[np.float32]] | None = None,
+    embed: Callable[[Sequence[str]], Sequence[NDArray[np.float32]]] | None = None,
 ) -> list[Quote]:
     """Return at most `limit` quotes from `passages`, best first; fewer where the others score much lower.
 
@@ -107,15 +107,15 @@ def quote(
         passages: the hits, best first.
         limit: most quotes in all.
         trust: how well `embed` knows the question's language, 0 to 1.
-        embed: text to normalised vector (d,); left out, sentences are not compared by meaning.
+        embed: texts to normalised vectors, each (d,); left out, sentences are not compared by meaning.
     """
     words = QuestionWords(located, idf)
     best = sorted(_candidates(words, passages), key=lambda one: -one.score)
     highest = 1 + _PASSAGE_WEIGHT
     if embed is not None and trust > 0 and len(best) > 1:
-        asked = embed(question)
-        for candidate in best[:_RERANKED]:
-            cosine = max(float(embed(_words(candidate.statement)) @ asked), 0.0)
+        asked, *stated = embed([question, *(_words(candidate.statement) for candidate in best[:_RERANKED])])
+        for candidate, vector in zip(best, stated, strict=False):
+            cosine = max(float(vector @ asked), 0.0)
             candidate.own += _COSINE_WEIGHT * trust * cosine * _share(candidate.statement)
         best[:_RERANKED] = sorted(best[:_RERANKED], key=lambda one: -one.score)
         highest += _COSINE_WEIGHT * trust

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.core.actor import Actor
@@ -14,6 +16,7 @@ from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
 from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _, plural
+from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 # Candidates of each search for fusion: this many, or four times the hits asked for.
 MIN_CANDIDATES = 40
+# From so many vectors on, a search among them takes long enough for a thread of the lexical search.
+LARGE_INDEX = 20_000
 # Weight of further passages of a document, so that other documents are not crowded out.
 REPEATED_DOCUMENT = 0.9
 Matches = dict[int, dict[str, float]]
@@ -49,12 +54,16 @@ class Retriever:
         question_characters: int = 4000,
         reporter: EventSink | None = None,
     ) -> None:
+        self._database = database
         self._chunks = chunks
         self._embedder = embedder
         self._index_manager = index_manager
         self._settings = settings
         self._reporter = reporter or NullEventSink()
         self._question_characters = question_characters
+        # More searches at once than cores only wait for each other and for the interpreter. Who waits for the embedding
+        # of a question has no turn meanwhile.
+        self._turns = threading.Semaphore(max(2, usable_cores()))
         self.lexical = LexicalStore(database)
         self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
         self._wording = Wording(self.lexical, self._is_known_word)
@@ -158,34 +167,67 @@ class Retriever:
         dense_weight, lexical_weight = self._weights(settings, trust)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
+        # The question is embedded in another thread, with others of the moment, and beside the lexical search.
+        pending = self._begin_embedding(query) if dense_weight > 0 else None
         lexical = LexicalSearch(lambda: self._find(query, candidates, groups, readable, postings))
-        dense = self._dense(query, candidates, groups) if dense_weight > 0 else DenseFound()
+        lexical.begin(beside=self._is_large())
+        dense = self._dense(pending, candidates, groups)
         asked, matches = lexical.result()
         if asked.corrections and dense_weight > 0:
-            dense = self._dense(asked.text, candidates, groups)
+            dense = self._dense(self._begin_embedding(asked.text), candidates, groups)
         check()
 
+        with self._turns, self._database.reading():
+            return self._fused(
+                query,
+                asked,
+                matches,
+                dense,
+                lexical_ms=lexical.ms,
+                trust=trust,
+                weights=(dense_weight, lexical_weight),
+                k=k,
+                groups=groups,
+                threshold=settings.threshold,
+                started=started,
+                check=check,
+            )
+
+    def _fused(
+        self,
+        query: str,
+        asked: Asked,
+        matches: Matches,
+        dense: DenseFound,
+        *,
+        lexical_ms: float,
+        trust: float,
+        weights: tuple[float, float],
+        k: int,
+        groups: Collection[int] | None,
+        threshold: float,
+        started: float,
+        check: Callable[[], object],
+    ) -> SearchResult:
+        """Return the best of what both searches found."""
         # The candidates of either search get exact scores of both kinds.
         searching = time.perf_counter()
         known = set(dense.ids)
         ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
-        cosines = self._cosines(dense.vector, ids)
-        kinds = self._chunks.kinds(ids) if cosines else {}
+        cosines, kinds = self._cosines(dense.vector, ids)
         dense_ms = dense.search_ms + _ms(searching)
-        matches |= self.lexical.matches([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
+        further, idf = self.lexical.evidence([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
+        matches |= further
         fusion = Fusion(
-            LexicalEvidence(asked.located, self.lexical.idf(asked.terms), asked.alternatives),
+            LexicalEvidence(asked.located, idf, asked.alternatives),
             asked.codes,
-            dense_weight,
-            lexical_weight,
+            *weights,
             {kind: self.trust.for_kind(kind, query) for kind in set(kinds.values())} if self.trust else {},
             asked.lacks_code,
         )
         scores = fusion.scores(matches, cosines, kinds)
         check()
-        hits = self._hits(
-            scores=scores, threshold=settings.threshold, k=k, groups=groups, cosines=cosines, matches=matches
-        )
+        hits = self._hits(scores=scores, threshold=threshold, k=k, groups=groups, cosines=cosines, matches=matches)
         return SearchResult(
             query=query,
             hits=tuple(hits),
@@ -195,7 +237,7 @@ class Retriever:
             corrections=asked.corrections,
             embed_ms=dense.embed_ms,
             dense_ms=dense_ms,
-            lexical_ms=lexical.ms,
+            lexical_ms=lexical_ms,
             total_ms=_ms(started),
         )
 
@@ -207,18 +249,29 @@ class Retriever:
         readable: Collection[int] | None,
         postings: int,
     ) -> tuple[Asked, Matches]:
-        asked = self._wording.read(query, readable)
-        return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
+        with self._turns, self._database.reading():
+            asked = self._wording.read(query, readable)
+            return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
 
-    def _dense(self, text: str, candidates: int, groups: Collection[int] | None) -> DenseFound:
-        """Return what is nearest to a text in the index."""
+    def _begin_embedding(self, text: str) -> PendingVector | None:
+        """Begin to embed a text; None where there is nothing to compare it with."""
         if not self._embedder or not self._index_manager:
+            return None
+        return PendingVector(self._embedder.begin_queries([text])[0])
+
+    def _is_large(self) -> bool:
+        """Whether a search in the index takes so long that it is worth a thread beside it."""
+        return self._index_manager is not None and len(self._index_manager.index) >= LARGE_INDEX
+
+    def _dense(self, pending: PendingVector | None, candidates: int, groups: Collection[int] | None) -> DenseFound:
+        """Return what is nearest in the index to a text that is being embedded."""
+        if pending is None or self._index_manager is None:
             return DenseFound()
-        embedding = time.perf_counter()
-        vector = self._embedder.embed_query(text)
-        searching = time.perf_counter()
-        found, _scores = self._index_manager.index.search(vector, candidates, groups)
-        return DenseFound(vector, [int(chunk) for chunk in found], _ms(embedding, searching), _ms(searching))
+        vector = pending.result()
+        with self._turns:
+            searching = time.perf_counter()
+            found, _scores = self._index_manager.index.search(vector, candidates, groups)
+        return DenseFound(vector, found.tolist(), pending.ms, _ms(searching))
 
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
         """Return at most `limit` sentences of the hits that answer best, best first; none if no hit is relevant."""
@@ -227,7 +280,7 @@ class Retriever:
         question = corrected(question, result.corrections)
         located = located_terms(question)
         passages = [RankedPassage(hit.text, hit.score, hit.heading, hit.document) for hit in result.hits]
-        embed = self._embedder.embed_query if self._embedder else None
+        embed = partial(_embedded, self._embedder) if self._embedder else None
         with self._urgent():
             return quote(
                 question,
@@ -256,14 +309,15 @@ class Retriever:
             return (1.0, 0.0) if dense else (trust, 1.0)
         return dense * trust, lexical
 
-    def _cosines(self, vector: Vector | None, ids: Sequence[int]) -> dict[int, float]:
-        """Return the exact cosine by chunk, from the float32 vectors in the database."""
+    def _cosines(self, vector: Vector | None, ids: Sequence[int]) -> tuple[dict[int, float], dict[int, str]]:
+        """Return by chunk the exact cosine, from the float32 vectors in the database, and what it looks like if it is
+        not prose."""
         if vector is None or not ids:
-            return {}
-        present, vectors = self._chunks.vectors(ids)
+            return {}, {}
+        present, vectors, kinds = self._chunks.vectors_and_kinds(ids)
         if not len(present) or vectors.shape[1] != len(vector):
-            return {}
-        return dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True))
+            return {}, {}
+        return dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True)), kinds
 
     def _hits(
         self,
@@ -296,6 +350,10 @@ class Retriever:
         return [hit for hit in ranked[:k] if hit.score >= threshold]
 
 
+def _embedded(embedder: TextEncoder, texts: Sequence[str]) -> list[Vector]:
+    return [vector.result() for vector in embedder.begin_queries(texts)]
+
+
 def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) -> Hit:
     return Hit(
         chunk_id=row.chunk_id,
@@ -326,20 +384,47 @@ class DenseFound:
     search_ms: float = 0.0
 
 
+class PendingVector:
+    """A vector that is being computed; `ms` is how long that took, waiting included, once it is there."""
+
+    def __init__(self, future: Future[Vector]) -> None:
+        self._future = future
+        self._began = time.perf_counter()
+        self.ms = 0.0
+        future.add_done_callback(self._done)
+
+    def result(self) -> Vector:
+        """Wait for it."""
+        vector = self._future.result()
+        self._done(self._future)  # whoever waits may come before the callback
+        return vector
+
+    def _done(self, _future: Future[Vector]) -> None:
+        self.ms = self.ms or _ms(self._began)
+
+
 class LexicalSearch:
-    """A lexical search in a thread of its own, in parallel with the embedder; `ms` is its duration."""
+    """A lexical search; `ms` is its duration. In a large library it has a thread of its own, beside the dense one."""
 
     def __init__(self, find: Callable[[], tuple[Asked, Matches]]) -> None:
         self.ms = 0.0
         self._find = find
         self._found: tuple[Asked, Matches] | None = None
         self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def begin(self, *, beside: bool) -> None:
+        """Search now, or begin to, `beside` what this thread does next."""
+        if not beside:
+            self._run()
+            return
         self._thread = threading.Thread(target=self._run, name="lexical-search")
         self._thread.start()
 
     def result(self) -> tuple[Asked, Matches]:
         """Wait for the search and return how it was asked and the BM25 by term of each chunk, or raise its error."""
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         if self._error or self._found is None:
             raise self._error or RuntimeError("the lexical search ended without a result")
         return self._found
@@ -350,4 +435,4 @@ class LexicalSearch:
             self._found = self._find()
         except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
             self._error = error
-        self.ms = (time.perf_counter() - started) * 1000
+        self.ms = _ms(started)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Row
 
 from services.core.database import Database
+from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.tables import chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
 from services.knowledge.types import Chunk, Section
@@ -23,8 +24,27 @@ Groups = Collection[int] | None
 # SQLite allows 32,766 bound values in a statement (https://www.sqlite.org/limits.html#max_variable_number).
 IDS_PER_QUERY = 1000
 _BATCH = 500
-_KINDS = sa.select(chunks.c.id, chunks.c.kind).where(
-    chunks.c.id.in_(sa.bindparam("ids", expanding=True)), chunks.c.kind != TextKind.PROSE.value
+# Put together once: making an expression takes longer than finding the rows.
+_VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(WANTED)
+_VECTORS_AND_KINDS = sa.select(chunks.c.id, chunks.c.vector, chunks.c.kind).where(WANTED)
+_HITS = (
+    sa.select(
+        chunks.c.id,
+        documents.c.id,
+        documents.c.name,
+        documents.c.collection_id,
+        chunks.c.position,
+        chunks.c.text,
+        chunks.c.tokens,
+        chunks.c.page,
+        chunks.c.sheet,
+        chunks.c.heading,
+        chunks.c.external_id,
+        chunks.c["metadata"],
+    )
+    .select_from(chunks)
+    .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
+    .where(WANTED, documents.c.enabled)
 )
 _COLUMNS = [chunks.c[name] for name in ("id", "position", "text", "tokens", "page", "sheet", "heading")]
 
@@ -85,21 +105,20 @@ class ChunkStore:
         found: dict[int, bytes] = {}
         with self._database.read() as connection:
             for part in _parts(wanted):
-                query = sa.select(chunks.c.id, chunks.c.vector).where(chunks.c.id.in_(part))
-                found.update((row[0], row[1]) for row in connection.execute(query))
-        present = [i for i in wanted if i in found]
-        if not present:
-            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
-        flat = np.frombuffer(b"".join(found[i] for i in present), dtype="<f4").astype(np.float32, copy=False)
-        return np.array(present, dtype=np.int64), flat.reshape(len(present), -1)
+                found.update((row[0], row[1]) for row in connection.execute(_VECTORS, id_list(part)))
+        return _in_order(wanted, found)
 
-    def kinds(self, ids: Sequence[int] | Ids) -> dict[int, str]:
-        """Return those of the given chunks that are not prose, with what they look like (`TextKind`)."""
-        found: dict[int, str] = {}
+    def vectors_and_kinds(self, ids: Sequence[int]) -> tuple[Ids, Vectors, dict[int, str]]:
+        """Return what `vectors` returns, and what those of the chunks that are not prose look like (`TextKind`)."""
+        found: dict[int, bytes] = {}
+        kinds: dict[int, str] = {}
         with self._database.read() as connection:
-            for part in _parts([int(i) for i in ids]):
-                found.update((row[0], row[1]) for row in connection.execute(_KINDS, {"ids": part}))
-        return found
+            for part in _parts(list(ids)):
+                for chunk, vector, kind in connection.execute(_VECTORS_AND_KINDS, id_list(part)):
+                    found[chunk] = vector
+                    if kind is not None and kind != TextKind.PROSE.value:
+                        kinds[chunk] = kind
+        return *_in_order(ids, found), kinds
 
     def iter_vectors(self, ids: Sequence[int] | Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
         """Yield `vectors` of at most `batch` ids at a time, so that they are never all in RAM."""
@@ -111,26 +130,7 @@ class ChunkStore:
         found: dict[int, HitRow] = {}
         with self._database.read() as connection:
             for part in _parts([int(i) for i in ids]):
-                query = (
-                    sa.select(
-                        chunks.c.id,
-                        documents.c.id,
-                        documents.c.name,
-                        documents.c.collection_id,
-                        chunks.c.position,
-                        chunks.c.text,
-                        chunks.c.tokens,
-                        chunks.c.page,
-                        chunks.c.sheet,
-                        chunks.c.heading,
-                        chunks.c.external_id,
-                        chunks.c["metadata"],
-                    )
-                    .select_from(chunks)
-                    .join(documents, documents.c.active_revision_id == chunks.c.revision_id)
-                    .where(chunks.c.id.in_(part), documents.c.enabled)
-                )
-                for row in connection.execute(query):
+                for row in connection.execute(_HITS, id_list(part)):
                     values = list(row)
                     values[9] = tuple(values[9])
                     found[row[0]] = HitRow(*values)
@@ -158,6 +158,15 @@ class ChunkStore:
             for part in _parts([int(i) for i in ids], batch):
                 query = sa.select(chunks.c.id, chunks.c.text).where(chunks.c.id.in_(part))
                 yield [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def _in_order(wanted: Sequence[int], found: Mapping[int, bytes]) -> tuple[Ids, Vectors]:
+    """Return the ids that were found, in the order asked for, and their vectors."""
+    present = [i for i in wanted if i in found]
+    if not present:
+        return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+    flat = np.frombuffer(b"".join([found[i] for i in present]), dtype="<f4").astype(np.float32, copy=False)
+    return np.array(present, dtype=np.int64), flat.reshape(len(present), -1)
 
 
 def _parts(ids: list[int], size: int = IDS_PER_QUERY) -> Iterator[list[int]]:

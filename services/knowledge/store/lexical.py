@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Connection
 
 from services.core.database import Database
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
+from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.scope import MOST_POSTINGS, allowed, few_ids, first_within, is_present, postings
 from services.knowledge.store.tables import chunks, documents
 from services.knowledge.store.vocabulary import has_word, nearest_word
@@ -44,14 +46,26 @@ _ENTRY_BYTES = 110
 _CACHED_TERMS = 20_000
 _RECENT_TERMS = 5_000
 
-_SEARCH = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most")
-_UNRANKED = sa.text("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query LIMIT :most")
+# What comes in one text leaves the interpreter to others meanwhile, and costs a fifth of a row each.
+_SEARCH = sa.text(
+    "SELECT group_concat(rowid) FROM"
+    " (SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most)"
+)
+_UNRANKED = sa.text(
+    "SELECT group_concat(rowid) FROM (SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query LIMIT :most)"
+)
 _COUNT = sa.text("SELECT term, doc FROM chunk_vocabulary WHERE term IN :terms").bindparams(
     sa.bindparam("terms", expanding=True)
 )
 _COUNT_PREFIX = sa.text("SELECT total(doc) FROM chunk_vocabulary WHERE term >= :first AND term < :after")
+_ROW = sa.cast(chunks.c.id, sa.Text) + " " + chunks.c.terms
+_TERMS = sa.select(sa.func.group_concat(_ROW, sa.literal_column("char(10)"))).select_from(chunks).where(WANTED)
 # "The averages record": rows, then terms of the only column, as varints (ext/fts5/fts5_index.c).
 _TOTALS = sa.text("SELECT block FROM chunk_terms_data WHERE id = 1")
+
+Totals = tuple[int, int]
+"""How many chunks are searchable and how many terms they have in all."""
+_known_totals: WeakKeyDictionary[Connection, Totals] = WeakKeyDictionary()
 
 
 class LexicalStore:
@@ -93,34 +107,37 @@ class LexicalStore:
         if groups is not None and not groups:
             return {}
         with self._database.read() as connection:
+            totals = _totals(connection)
             few = None if groups is None else few_ids(connection, groups)
             if few is not None:
-                return self._find_among(connection, wanted, k, few)
-            query, ranked = self._query(connection, wanted, most_postings)
+                return self._find_among(connection, totals, wanted, k, few)
+            query, ranked = self._query(connection, totals, wanted, most_postings)
             if not query:
                 return {}
             # Exact scores reorder them, and chunks outside `groups` drop out: fetch some more.
             most = k + 20 if ranked else MAX_UNRANKED
             search = _SEARCH if ranked else _UNRANKED
-            ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
+            ids = _listed(connection, search, query, most)
             if not ids and not ranked:
                 query = query.split(" AND ", maxsplit=1)[0]
-                ids = list(connection.execute(search, {"query": query, "most": most}).scalars())
-            found = self._matches(connection, ids, wanted, condition=allowed(groups))
+                ids = _listed(connection, search, query, most)
+            found = self._matches(connection, totals, ids, wanted, condition=allowed(groups))
             if len(found) < k and len(ids) == most:
                 # Most candidates are outside `groups` or disabled: go through all of them.
-                ids = list(connection.execute(search, {"query": query, "most": -1}).scalars())
-                found = self._matches(connection, first_within(connection, ids, groups, most), wanted)
+                ids = _listed(connection, search, query, -1)
+                found = self._matches(connection, totals, first_within(connection, ids, groups, most), wanted)
         return _best(found, k)
 
-    def _find_among(self, connection: Connection, wanted: list[str], k: int, ids: Ids) -> dict[int, dict[str, float]]:
+    def _find_among(
+        self, connection: Connection, totals: Totals, wanted: list[str], k: int, ids: Ids
+    ) -> dict[int, dict[str, float]]:
         """As `find`, among few chunks: `ids`, ascending.
 
         Terms are looked up as by `find`, the rarest first, but without being ranked by FTS5, so that more of them are.
         Chunks with the rarest ones get exact scores.
         """
-        counts = self._frequencies(connection, wanted)
-        weights = self._idf(connection, wanted)
+        counts = self._frequencies(connection, totals, wanted)
+        weights = _idf(counts, totals)
         found = np.zeros(len(ids))
         visited = 0
         for term in sorted((term for term in wanted if counts[term]), key=lambda term: counts[term])[:MAX_TERMS]:
@@ -130,52 +147,66 @@ class LexicalStore:
             found[postings(connection, _quoted(term), ids)] += weights[term]
         best = np.argsort(-found, kind="stable")[: k + MAX_EXACT]
         candidates = [int(each) for each in ids[best[found[best] > 0]]]
-        return _best(self._matches(connection, candidates, wanted), k)
+        return _best(self._matches(connection, totals, candidates, wanted), k)
 
     def matches(self, ids: Iterable[int], terms: Sequence[str]) -> dict[int, dict[str, float]]:
         """Return for each chunk its BM25 by term; terms that it lacks are left out."""
         with self._database.read() as connection:
-            return self._matches(connection, list(ids), list(dict.fromkeys(terms)))
+            return self._matches(connection, _totals(connection), list(ids), list(dict.fromkeys(terms)))
+
+    def evidence(
+        self, ids: Iterable[int], terms: Sequence[str]
+    ) -> tuple[dict[int, dict[str, float]], dict[str, float]]:
+        """Return what `matches` and `idf` return."""
+        wanted = list(dict.fromkeys(terms))
+        with self._database.read() as connection:
+            totals = _totals(connection)
+            matches = self._matches(connection, totals, list(ids), wanted)
+            return matches, _idf(self._frequencies(connection, totals, wanted), totals)
 
     def _matches(
         self,
         connection: Connection,
+        totals: Totals,
         ids: Sequence[int],
         wanted: list[str],
         condition: sa.ColumnElement[bool] | None = None,
     ) -> dict[int, dict[str, float]]:
-        rows, occurrences = _totals(connection)
+        rows, occurrences = totals
         average = occurrences / rows if rows else 1.0
-        weights = self._idf(connection, wanted)
+        weights = _idf(self._frequencies(connection, totals, wanted), totals)
         prefixes = [term for term in wanted if _is_prefix(term)]
+        whole = set(wanted)
         found: dict[int, dict[str, float]] = {}
-        query = sa.select(chunks.c.id, chunks.c.terms)
+        query = _TERMS
         if condition is not None:
             query = query.join(documents, documents.c.active_revision_id == chunks.c.revision_id).where(condition)
         for start in range(0, len(ids), IDS_PER_QUERY):
-            part = query.where(chunks.c.id.in_(ids[start : start + IDS_PER_QUERY]))
-            for chunk, text in connection.execute(part):
+            rows_text = connection.scalar(query, id_list(ids[start : start + IDS_PER_QUERY])) or ""
+            for row in rows_text.split("\n") if rows_text else ():
+                chunk, _blank, text = row.partition(" ")
                 words = text.split(" ")
-                counts = Counter(words)
+                counts = {term: words.count(term) for term in whole.intersection(words)}
                 for prefix in prefixes:
                     counts[prefix] = sum(word.startswith(prefix) for word in words)
                 norm = K1 * (1 - B + B * len(words) / average)
-                found[chunk] = {
+                found[int(chunk)] = {
                     term: weights[term] * count * (K1 + 1) / (count + norm)
                     for term in wanted
-                    if (count := counts[term])
+                    if (count := counts.get(term, 0))
                 }
         return found
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         """Return the inverse document frequency of terms: > 0, at most about the logarithm of the number of chunks."""
         with self._database.read() as connection:
-            return self._idf(connection, list(dict.fromkeys(terms)))
+            totals = _totals(connection)
+            return _idf(self._frequencies(connection, totals, list(dict.fromkeys(terms))), totals)
 
     def frequencies(self, terms: Iterable[str]) -> dict[str, int]:
         """Return in how many chunks each term is; the counts of frequent terms may be a few per cent old."""
         with self._database.read() as connection:
-            return self._frequencies(connection, list(dict.fromkeys(terms)))
+            return self._frequencies(connection, _totals(connection), list(dict.fromkeys(terms)))
 
     def nearest(self, word: str, groups: Collection[int] | None = None) -> str | None:
         """Return the word of the vocabulary that is one edit away, or two from long words; None if there is none.
@@ -183,25 +214,20 @@ class LexicalStore:
         With `groups`, a word that stands in these collections.
         """
         with self._database.read() as connection:
+            totals = _totals(connection)
 
             def is_there(term: str) -> bool:
                 return has_word(connection, term) if groups is None else is_present(connection, _quoted(term), groups)
 
-            return nearest_word(connection, word, lambda terms: self._frequencies(connection, terms), is_there)
+            return nearest_word(connection, word, lambda terms: self._frequencies(connection, totals, terms), is_there)
 
     def is_present(self, term: str, groups: Collection[int]) -> bool:
         """Return whether a term is in a searchable chunk of these collections."""
         with self._database.read() as connection:
             return is_present(connection, _quoted(term), groups)
 
-    def _idf(self, connection: Connection, terms: list[str]) -> dict[str, float]:
-        rows, _occurrences = _totals(connection)
-        counts = self._frequencies(connection, terms)
-        total = rows + BACKGROUND
-        return {term: math.log(1 + (total - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
-
-    def _frequencies(self, connection: Connection, terms: list[str]) -> dict[str, int]:
-        rows, occurrences = _totals(connection)
+    def _frequencies(self, connection: Connection, totals: Totals, terms: list[str]) -> dict[str, int]:
+        rows, occurrences = totals
         with self._lock:
             if self._recent_totals != (rows, occurrences) or len(self._recent) > _RECENT_TERMS:
                 self._recent.clear()
@@ -231,9 +257,11 @@ class LexicalStore:
                 self._frequent.popitem(last=False)
         return {term: known.get(term, counted.get(term, 0)) for term in terms}
 
-    def _query(self, connection: Connection, terms: Sequence[str], most_postings: int) -> tuple[str, bool]:
+    def _query(
+        self, connection: Connection, totals: Totals, terms: Sequence[str], most_postings: int
+    ) -> tuple[str, bool]:
         """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
-        counts = self._frequencies(connection, list(dict.fromkeys(terms)))
+        counts = self._frequencies(connection, totals, list(dict.fromkeys(terms)))
         rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MAX_TERMS]
         looked_up: list[str] = []
         visited = 0
@@ -264,8 +292,21 @@ def _best(found: dict[int, dict[str, float]], k: int) -> dict[int, dict[str, flo
     return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:k])
 
 
-def _totals(connection: Connection) -> tuple[int, int]:
-    """Return how many chunks are searchable and how many terms they have in all."""
+def _listed(connection: Connection, search: sa.TextClause, query: str, most: int) -> list[int]:
+    """Return the ids that a search finds, best first."""
+    found = connection.scalar(search, {"query": query, "most": most})
+    return [int(number) for number in found.split(",")] if found else []
+
+
+def _idf(counts: Mapping[str, int], totals: Totals) -> dict[str, float]:
+    total = totals[0] + BACKGROUND
+    return {term: math.log(1 + (total - count + 0.5) / (count + 0.5)) for term, count in counts.items()}
+
+
+def _totals(connection: Connection) -> Totals:
+    """Return how many chunks are searchable and how many terms they have in all; read once over a connection."""
+    if (known := _known_totals.get(connection)) is not None:
+        return known
     record = connection.scalar(_TOTALS)
     numbers = []
     value = 0
@@ -274,4 +315,6 @@ def _totals(connection: Connection) -> tuple[int, int]:
         if byte < 0x80:
             numbers.append(value)
             value = 0
-    return (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
+    found = (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
+    _known_totals[connection] = found
+    return found

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -61,10 +63,9 @@ def test_meaning_counts_as_far_as_the_model_is_trusted() -> None:
     """With trust the sentence that the model finds close wins; without it the model is not even asked."""
     asked: list[str] = []
 
-    def embed(text: str):
-        asked.append(text)
-        close = "question" in text or "mean" in text
-        return np.array([1, 0] if close else [0, 1], np.float32)
+    def embed(texts: Sequence[str]):
+        asked.extend(texts)
+        return [np.array([1, 0] if "question" in text or "mean" in text else [0, 1], np.float32) for text in texts]
 
     passage = RankedPassage("Plain words here. They mean it.", 0.5)
     assert ask("the plain question", passage, trust=1.0, embed=embed)[0].text == "They mean it."

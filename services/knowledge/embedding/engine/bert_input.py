@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from services.knowledge.embedding.engine.bert_weights import Array, Norm
 _LIBRARY = ctypes.PyDLL(None, use_errno=True)
 _LIBRARY.pread.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
 _LIBRARY.pread.restype = ctypes.c_ssize_t
+
+# Added to the score of a pair of tokens that have nothing to do with each other: its share is 0 then.
+NOT_ATTENDED = np.float32(-1e9)
 
 
 class WordFile:
@@ -69,9 +73,18 @@ class TokenEmbeddings:
     def embedded(self, sequences: Sequence[Sequence[int]]) -> Array:
         """Return the embeddings of sequences of one length, float32 (sequences, tokens, d)."""
         tokens = np.asarray(sequences, dtype=np.int64)
-        first = self.first_position
+        return self._embedded(tokens, np.arange(tokens.shape[1]))
+
+    def joined(self, sequences: Sequence[Sequence[int]]) -> Array:
+        """Return the embeddings of sequences of any length one after the other, float32 (1, tokens of all, d)."""
+        tokens = np.fromiter(chain.from_iterable(sequences), dtype=np.int64)
+        places = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
+        return self._embedded(tokens[None], places)
+
+    def _embedded(self, tokens: NDArray[np.int64], places: NDArray[np.int64]) -> Array:
+        """Return the embeddings of tokens (sequences, tokens) that have these places in their texts."""
         hidden = self.words(tokens)
-        hidden += self.positions[first : first + tokens.shape[1]]
+        hidden += self.positions[self.first_position + places]
         hidden -= hidden.mean(axis=-1, keepdims=True)
         hidden /= np.sqrt(np.square(hidden).mean(axis=-1, keepdims=True) + self.epsilon)
         hidden *= self.norm.scale
@@ -83,3 +96,23 @@ def pooled(encoded: Array, *, mean: bool) -> Array:
     """Return one vector for each sequence: the mean of its tokens, or its first; float32 (sequences, d)."""
     vectors: Array = encoded.mean(axis=1) if mean else encoded[:, 0]
     return vectors
+
+
+def pooled_apart(encoded: Array, lengths: Sequence[int], *, mean: bool) -> Array:
+    """As `pooled`, of sequences one after the other, (1, tokens of all, d)."""
+    starts = _starts(lengths)
+    if not mean:
+        first: Array = encoded[0, starts]
+        return first
+    sums: Array = np.add.reduceat(encoded[0], starts, axis=0)
+    return sums / np.asarray(lengths, dtype=np.float32)[:, None]
+
+
+def kept_apart(lengths: Sequence[int]) -> Array:
+    """Return for each pair of tokens 0 within a sequence and `NOT_ATTENDED` between two, (1, 1, tokens, tokens)."""
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return np.where(owner[:, None] == owner[None, :], np.float32(0), NOT_ATTENDED)[None, None]
+
+
+def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths[:-1], dtype=np.int64)]).astype(np.int64)

@@ -1,8 +1,10 @@
 """The layers of a BERT-like encoder as an ONNX graph: (sequences, tokens, d) in, the same shape out, without padding.
 
-All sequences of a call have the same length, so that attention needs no mask and runs blockwise. Layer normalisation
-is ONNX's own operator: the fused one of ONNX Runtime takes five times as long, which is why sessions must not fuse
-(`ORT_ENABLE_BASIC`).
+All sequences of a call have the same length, so that attention needs no mask and runs blockwise. Short texts of
+different lengths are put into one sequence, one after the other; then a second input keeps them apart: for each pair
+of tokens 0 within a text and a large negative number between two, (1, 1, tokens, tokens); else it is empty. Layer
+normalisation is ONNX's own operator: the fused one of ONNX Runtime takes five times as long, which is why sessions must
+not fuse (`ORT_ENABLE_BASIC`).
 
 Eight bits: weights are rounded for each output, activations at run time by one scale for a whole call
 (`DynamicQuantizeMatMul`), which a few channels with very large values would coarsen. So the scale of each channel is
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from services.knowledge.embedding.engine.bert_weights import Affine, Array, BertWeights, Norm
-from services.knowledge.embedding.engine.session import INPUT, OUTPUT
+from services.knowledge.embedding.engine.session import APART, INPUT, OUTPUT
 
 OPSET = 21
 IR_VERSION = 10
@@ -50,11 +52,12 @@ class Graph:
         """Return the whole encoder after its embeddings; `tapped`: the inputs of linear layers are outputs, too."""
         width = weights.words.shape[1]
         hidden = INPUT
+        self._together = self._node("Greater", [self._node("Size", [APART]), self._constant(np.array(0, np.int64))])
         for number, layer in enumerate(weights.layers):
             name = f"layer{number}"
             mixed = self._linear(f"{name}.mixed", hidden, layer.mixed)
             query, key, value = self._split(mixed, width)
-            attended = self._node("MultiHeadAttention", [query, key, value], CONTRIB, num_heads=weights.heads)
+            attended = self._attended(query, key, value, weights.heads)
             attended = self._linear(f"{name}.attention_out", attended, layer.attention_out)
             hidden = self._normalised(self._node("Add", [hidden, attended]), layer.attention_norm, weights.epsilon)
             wide = self._node("Gelu", [self._linear(f"{name}.up", hidden, layer.up, EXACT_CHANNELS)])
@@ -69,12 +72,27 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             "encoder",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+            [
+                helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape),
+                helper.make_tensor_value_info(APART, TensorProto.FLOAT, [1, 1, "row", "column"]),
+            ],
             outputs,
             self._constants,
         )
         versions = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=versions, ir_version=IR_VERSION)
+
+    def _attended(self, query: str, key: str, value: str, heads: int) -> str:
+        """Return the attention of each sequence to itself; with `APART`, of the texts that one sequence is made of."""
+        output = f"value{len(self._nodes)}"
+        branches = []
+        for name, inputs in (("together", [query, key, value, "", "", APART]), ("alone", [query, key, value])):
+            node = helper.make_node("MultiHeadAttention", inputs, [f"{output}.{name}"], domain=CONTRIB, num_heads=heads)
+            result = helper.make_tensor_value_info(f"{output}.{name}", TensorProto.FLOAT, None)
+            branches.append(helper.make_graph([node], name, [], [result]))
+        together, alone = branches
+        self._nodes.append(helper.make_node("If", [self._together], [output], then_branch=together, else_branch=alone))
+        return output
 
     def _linear(self, name: str, x: str, affine: Affine, exact: int = 0) -> str:
         self.taps[name] = x

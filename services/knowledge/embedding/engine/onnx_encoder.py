@@ -7,14 +7,24 @@ from itertools import groupby
 
 import numpy as np
 
-from services.knowledge.embedding.engine.bert_input import TokenEmbeddings, WordFile, pooled
+from services.knowledge.embedding.engine.bert_input import (
+    TokenEmbeddings,
+    WordFile,
+    kept_apart,
+    pooled,
+    pooled_apart,
+)
 from services.knowledge.embedding.engine.bert_weights import Array, Norm
 from services.knowledge.embedding.engine.prepared_model import LAYERS, SMALL, WORDS, PreparedModel
-from services.knowledge.embedding.engine.session import INPUT, OUTPUT, open_session
+from services.knowledge.embedding.engine.session import ALONE, APART, INPUT, OUTPUT, open_session
 from services.knowledge.embedding.model_files import ModelFiles
 
 # Most tokens that are computed together before a question may go first: some 20 ms.
 MOST_TOKENS = 256
+# Texts of at most so many tokens are joined with others of another length: questions, mostly. A pass over the weights
+# costs as much as its tokens do, up to some 30 of them; beyond JOINED_TOKENS, attention to other texts costs more.
+SHORT_TOKENS = 64
+JOINED_TOKENS = 96
 
 
 class OnnxEncoder:
@@ -47,19 +57,40 @@ class OnnxEncoder:
         `yield_turn` is called between runs of sequences of one length.
         """
         vectors = np.empty((len(sequences), self.dimension), dtype=np.float32)
-        for places in _runs(sequences):
+        for places in runs([len(sequence) for sequence in sequences]):
             yield_turn()
-            embedded = self._embeddings.embedded([sequences[place] for place in places])
-            encoded = self._session.run([OUTPUT], {INPUT: embedded})[0]
-            vectors[places] = pooled(encoded, mean=self._mean)
+            vectors[places] = self._run([sequences[place] for place in places])
         return vectors
 
+    def _run(self, sequences: Sequence[Sequence[int]]) -> Array:
+        lengths = [len(sequence) for sequence in sequences]
+        if len(set(lengths)) == 1:
+            found = self._session.run([OUTPUT], {INPUT: self._embeddings.embedded(sequences), APART: ALONE})[0]
+            return pooled(found, mean=self._mean)
+        joined = {INPUT: self._embeddings.joined(sequences), APART: kept_apart(lengths)}
+        return pooled_apart(self._session.run([OUTPUT], joined)[0], lengths, mean=self._mean)
 
-def _runs(sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield positions of sequences of one length, at most `MOST_TOKENS` tokens of them, or a single longer one."""
-    ordered = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
-    for length, group in groupby(ordered, key=lambda place: len(sequences[place])):
+
+def runs(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield positions of sequences that are computed together.
+
+    They are of one length, at most `MOST_TOKENS` tokens of them or a single longer one; or short ones of several
+    lengths, at most `JOINED_TOKENS` of them.
+    """
+    joined: list[int] = []
+    tokens = 0
+    for length, group in groupby(sorted(range(len(lengths)), key=lengths.__getitem__), key=lengths.__getitem__):
         places = list(group)
-        most = max(1, MOST_TOKENS // max(length, 1))
+        if length <= SHORT_TOKENS:
+            for place in places:
+                if tokens + length > JOINED_TOKENS:
+                    yield joined
+                    joined, tokens = [], 0
+                joined.append(place)
+                tokens += length
+            continue
+        most = max(1, MOST_TOKENS // length)
         for start in range(0, len(places), most):
             yield places[start : start + most]
+    if joined:
+        yield joined

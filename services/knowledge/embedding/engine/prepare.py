@@ -23,7 +23,7 @@ from services.knowledge.embedding.engine.bert_weights import Array, read_weights
 from services.knowledge.embedding.engine.calibration import LONG, TEXTS
 from services.knowledge.embedding.engine.graph import Graph
 from services.knowledge.embedding.engine.prepared_model import LAYERS, MANIFEST, SMALL, WORDS
-from services.knowledge.embedding.engine.session import INPUT, OUTPUT, open_session
+from services.knowledge.embedding.engine.session import ALONE, APART, INPUT, OUTPUT, open_session
 from services.knowledge.embedding.model_files import ModelFiles
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _measured(
     ranges: dict[str, Array] = {}
     for sequence in sequences:
         embedded = embeddings.embedded([sequence])
-        values = dict(zip(names, session.run(names, {INPUT: embedded}), strict=True)) | {INPUT: embedded}
+        values = dict(zip(names, session.run(names, {INPUT: embedded, APART: ALONE}), strict=True)) | {INPUT: embedded}
         vectors.append(_normalised(pooled(values[OUTPUT], mean=mean))[0])
         for layer, tap in taps.items():
             largest = np.abs(values[tap][0]).max(axis=0)
@@ -104,7 +104,9 @@ def _vectors(
 ) -> Array:
     return np.stack(
         [
-            _normalised(pooled(session.run([OUTPUT], {INPUT: embeddings.embedded([each])})[0], mean=mean))[0]
+            _normalised(
+                pooled(session.run([OUTPUT], {INPUT: embeddings.embedded([each]), APART: ALONE})[0], mean=mean)
+            )[0]
             for each in sequences
         ]
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from services.core.onnx_runtime import import_onnx_runtime
 
 if TYPE_CHECKING:
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-INPUT, OUTPUT = "embedded", "encoded"  # of every graph
+INPUT, APART, OUTPUT = "embedded", "apart", "encoded"  # of every graph
+ALONE = np.empty((1, 1, 0, 0), dtype=np.float32)  # where nothing is to be kept apart
 
 
 def open_session(model: Path | bytes) -> InferenceSession:

@@ -221,7 +221,8 @@ def test_windows_keep_the_order(embedder: Embedder, monkeypatch: pytest.MonkeyPa
     """Texts are sorted by length and embedded in pieces, and every vector comes back at its text's place."""
     whole = embedder.embed_chunks(TEXTS)
     monkeypatch.setattr(embedder_module, "WINDOW_TEXTS", 4)
-    assert ((whole * embedder.embed_chunks(TEXTS)).sum(axis=1) > 0.999).all()
+    # In 8 bits, texts that are computed together share a scale.
+    assert ((whole * embedder.embed_chunks(TEXTS)).sum(axis=1) > 0.99).all()
 
 
 def test_cancelling_stops_between_batches(embedder: Embedder) -> None:

@@ -55,13 +55,13 @@ def create_api() -> FastAPI:
     api.openapi = openapi.completed(describe)  # type: ignore[method-assign]  # FastAPI's documented way
     problems.install(api)
     for router in (
+        search.router,  # routes are gone through in this order: the most frequent first
         operations.health_router,
         documents.router,
         documents.imports_router,
         documents.collections_router,
         documents.jobs_router,
         deletions.router,
-        search.router,
         operations.requests_router,
         operations.status_router,
         chat.router,

@@ -23,6 +23,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # What glibc's dynamic threshold for mapped blocks reaches after the first large file.
 _MMAP_THRESHOLD = 32 * MEGABYTE
 _process = psutil.Process()
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+_statm = (0, -1)  # which process opened the file of its own memory, and the descriptor
 _MAPS = Path("/proc/self/maps")
 _SYMBOL_FORMATS = ("{}", "{}64_", "scipy_{}", "scipy_{}64_")  # as distributions name the symbols
 _POSIX_THREADS = 1  # of openblas_get_parallel(); 2 is OpenMP, which forks well
@@ -30,8 +32,16 @@ _handled_libraries: set[str] = set()
 
 
 def rss_bytes() -> int:
-    """Return the resident set size of this process in bytes (about 8 microseconds)."""
-    return int(_process.memory_info().rss)
+    """Return the resident set size of this process in bytes (about 2 microseconds on Linux, 8 elsewhere)."""
+    global _statm  # noqa: PLW0603 - one descriptor a process
+    process, descriptor = _statm
+    if process != os.getpid():  # the first time, or after a fork: the file is that of the process that opened it
+        with suppress(OSError):
+            descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+            _statm = os.getpid(), descriptor
+            return int(os.pread(descriptor, 200, 0).split()[1]) * _PAGE
+        return int(_process.memory_info().rss)
+    return int(os.pread(descriptor, 200, 0).split()[1]) * _PAGE
 
 
 def heap_bytes() -> int | None:

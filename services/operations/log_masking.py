@@ -18,6 +18,9 @@ _SECRET = re.compile(r"passw|pwd|secret|api_?key|(?:^|_)token$|authorization|coo
 _MASKED = "[secret]"
 _DEPTH = 4
 _LEAST_PERSONAL = 1_000_000
+# Short texts in which nothing was found: the same paths, addresses and events come again and again.
+_SHORT, _MOST_HARMLESS = 64, 256
+_harmless: set[str] = set()
 _LONGEST = 100_000  # characters of one value that are searched; longer ones are cut before
 
 
@@ -48,4 +51,11 @@ def _masked(name: str, value: Any, depth: int) -> Any:
 def _masked_text(name: str, text: str) -> str:
     if text and _SECRET.search(name.lower()):
         return _MASKED
-    return mask(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}")
+    if text in _harmless:
+        return text
+    masked = mask(text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}")
+    if masked == text and len(text) <= _SHORT:
+        if len(_harmless) >= _MOST_HARMLESS:
+            _harmless.clear()
+        _harmless.add(text)
+    return masked

@@ -222,7 +222,9 @@ class RequestRegistry:
         with self._lock:
             self._recent.append(ended)
             self._ended[ended.kind][ended.outcome] += 1
-        log.info(
+        # A search that went well is quick, and its request has a line already.
+        quick = ended.kind is RequestKind.SEARCH and ended.outcome is Outcome.DONE
+        (log.debug if quick else log.info)(
             "scope",
             kind=ended.kind.value,
             id=ended.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -170,28 +170,28 @@ class Retriever:
         # The question is embedded in another thread, with others of the moment, and beside the lexical search.
         pending = self._begin_embedding(query) if dense_weight > 0 else None
         lexical = LexicalSearch(lambda: self._find(query, candidates, groups, readable, postings))
-        lexical.begin(beside=self._is_large())
-        dense = self._dense(pending, candidates, groups)
-        asked, matches = lexical.result()
-        if asked.corrections and dense_weight > 0:
-            dense = self._dense(self._begin_embedding(asked.text), candidates, groups)
-        check()
-
-        with self._turns, self._database.reading():
-            return self._fused(
-                query,
-                asked,
-                matches,
-                dense,
-                lexical_ms=lexical.ms,
-                trust=trust,
-                weights=(dense_weight, lexical_weight),
-                k=k,
-                groups=groups,
-                threshold=settings.threshold,
-                started=started,
-                check=check,
-            )
+        with self._turns:
+            lexical.begin(beside=self._is_large())
+            dense = self._dense(pending, candidates, groups)
+            asked, matches = lexical.result()
+            if asked.corrections and dense_weight > 0:
+                dense = self._dense(self._begin_embedding(asked.text), candidates, groups)
+            check()
+            with self._database.reading():
+                return self._fused(
+                    query,
+                    asked,
+                    matches,
+                    dense,
+                    lexical_ms=lexical.ms,
+                    trust=trust,
+                    weights=(dense_weight, lexical_weight),
+                    k=k,
+                    groups=groups,
+                    threshold=settings.threshold,
+                    started=started,
+                    check=check,
+                )
 
     def _fused(
         self,
@@ -249,7 +249,7 @@ class Retriever:
         readable: Collection[int] | None,
         postings: int,
     ) -> tuple[Asked, Matches]:
-        with self._turns, self._database.reading():
+        with self._database.reading():
             asked = self._wording.read(query, readable)
             return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
 
@@ -267,10 +267,15 @@ class Retriever:
         """Return what is nearest in the index to a text that is being embedded."""
         if pending is None or self._index_manager is None:
             return DenseFound()
+        if not pending.done:
+            self._turns.release()  # others search meanwhile
+            try:
+                pending.wait()
+            finally:
+                self._turns.acquire()
         vector = pending.result()
-        with self._turns:
-            searching = time.perf_counter()
-            found, _scores = self._index_manager.index.search(vector, candidates, groups)
+        searching = time.perf_counter()
+        found, _scores = self._index_manager.index.search(vector, candidates, groups)
         return DenseFound(vector, found.tolist(), pending.ms, _ms(searching))
 
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
@@ -393,8 +398,17 @@ class PendingVector:
         self.ms = 0.0
         future.add_done_callback(self._done)
 
+    @property
+    def done(self) -> bool:
+        """Whether it is there, or will never be."""
+        return self._future.done()
+
+    def wait(self) -> None:
+        """Wait until it is there, or will never be."""
+        wait([self._future])
+
     def result(self) -> Vector:
-        """Wait for it."""
+        """Return it, or raise why it could not be computed."""
         vector = self._future.result()
         self._done(self._future)  # whoever waits may come before the callback
         return vector

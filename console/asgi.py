@@ -25,6 +25,7 @@ from console.api.middleware import (
     Forwarded,
     HostGuard,
     NoStore,
+    ReaderLanguage,
     RequestContext,
     SecurityHeaders,
     UnknownApiPath,
@@ -65,7 +66,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
     """
     api = create_api()
     provider = OidcSignIn(settings, runtime_access.existing_platform) if settings.oidc_issuer else None
-    sign_in = SignIn(runtime_access.existing_platform, lambda: provider, language=settings.language)
+    sign_in = SignIn(runtime_access.existing_platform, lambda: provider)
     requests = AdmittedRequests(_cancel, tab_owner.end_tabs, tab_owner.redraw_tabs)
     internals.patch_fragment_targets()
 
@@ -109,6 +110,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
                 proxies_only=bool(settings.trusted_proxies) and not (settings.tls_cert or settings.insecure),
             ),
             Middleware(BasePath, path=settings.base_path),
+            Middleware(ReaderLanguage, setting=settings.language),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(SecurityHeaders, tls=bool(settings.tls_cert)),
             Middleware(NoStore),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from console.api.context import ApiContext, Caller, Context
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms
+from console.api.translated import TranslatedRoute
 from console.api.verdict import EventOut, EventsOut, VerdictOut, verdict_out
 from services.core.actor import Permission
 from services.core.errors import BadInputError, NotFoundError, UnavailableError
@@ -27,7 +28,7 @@ from services.memory.types import COLUMNS, Floats, Series, Window
 from services.operations.event_log import KEPT
 
 MAX_POINTS = 2000
-router = APIRouter(prefix="/api/memory", tags=["memory"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/memory", tags=["memory"])
 Moment = Annotated[float | None, Query(ge=0, le=1e11, description="Seconds since the epoch")]
 
 

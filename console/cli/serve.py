@@ -26,7 +26,7 @@ from services.core.access import is_admin_token
 from services.core.actor import Role
 from services.core.errors import CancelledError, MillpondError
 from services.core.events import EventKind
-from services.core.i18n import _, use_language
+from services.core.i18n import _, use_terminal_language
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
@@ -110,7 +110,7 @@ def serve(settings: Settings) -> int:
     if settings.malloc_arenas:
         limit_arenas(settings.malloc_arenas)  # before anything starts a thread
         fix_mmap_threshold()
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     refuse_exposure(settings)
     require_memory(settings.data_dir)
     endpoint = _open(settings)

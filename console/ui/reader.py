@@ -27,7 +27,8 @@ const words = {words}
 document.documentElement.lang = words.tag
 if (words.choice !== null) {{
   const path = new URL(window.__streamlit?.BACKEND_BASE_URL ?? "/", window.location.href).pathname
-  document.cookie = `{cookie}=${{words.choice}}; path=${{path}}; samesite=lax; max-age=${{words.choice ? {seconds} : 0}}`
+  const age = words.choice ? {seconds} : 0
+  document.cookie = `{cookie}=${{words.choice}}; path=${{path}}; samesite=lax; max-age=${{age}}`
 }}
 }}</script>"""
 

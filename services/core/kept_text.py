@@ -11,7 +11,7 @@ import re
 from string import Formatter
 from typing import Any
 
-from services.core.i18n import Text, in_english, source_of, text_from
+from services.core.i18n import Text, TextSource, in_english
 
 _SEPARATOR = "\x1f"  # unit separator: nothing that is shown has it
 # How numbers are put in. A width is not among them: what a child process sends shall not become large here.
@@ -41,15 +41,15 @@ def read_kept(stored: str) -> str:
 def _encoded(text: str) -> Any:
     if not isinstance(text, Text):
         return text
-    message, other, count, values, parts = source_of(text)
-    if parts:
-        return {"parts": [_encoded(part) for part in parts]}
-    encoded: dict[str, Any] = {"text": message}
-    if other:
-        encoded |= {"plural": other, "count": count}
-    if values is not None:
+    source = text.source
+    if source.parts:
+        return {"parts": [_encoded(part) for part in source.parts]}
+    encoded: dict[str, Any] = {"text": source.message}
+    if source.plural:
+        encoded |= {"plural": source.plural, "count": source.number}
+    if source.values is not None:
         encoded["values"] = {
-            name: _encoded(value) if isinstance(value, str) else value for name, value in values.items()
+            name: _encoded(value) if isinstance(value, str) else value for name, value in source.values.items()
         }
     return encoded
 
@@ -60,7 +60,7 @@ def _decoded(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         return value
     if "parts" in value:
-        return text_from("", parts=tuple(_decoded(part, depth + 1) for part in value["parts"]))
+        return TextSource(parts=tuple(_decoded(part, depth + 1) for part in value["parts"])).text()
     values = value.get("values")
     if values is not None:
         values = {
@@ -71,7 +71,7 @@ def _decoded(value: Any, depth: int = 0) -> str:
     if values is not None:
         for form in filter(None, (message, other)):
             _check(form, values)
-    return text_from(message, other, int(value.get("count", 0)), values)
+    return TextSource(message, other, int(value.get("count", 0)), values).text()
 
 
 def _scalar(value: Any) -> str | int | float | None:
@@ -81,7 +81,7 @@ def _scalar(value: Any) -> str | int | float | None:
 
 
 def _check(message: str, values: dict[str, Any]) -> None:
-    """Raise ValueError unless a message only puts its values in: it may come from a process that read a hostile file."""
+    """Raise ValueError unless a message only puts its values in: who sent it may have read a hostile file."""
     for _literal, name, how, conversion in Formatter().parse(message):
         if name is not None and (name not in values or conversion or not _FORMAT.fullmatch(how or "")):
             raise ValueError(message)

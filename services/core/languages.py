@@ -9,6 +9,7 @@ SIMPLIFIED = "zh_CN"
 TRADITIONAL = "zh_TW"
 # As each calls itself, in the order of the menu.
 LANGUAGES: Mapping[str, str] = {ENGLISH: "English", SIMPLIFIED: "简体中文", TRADITIONAL: "繁體中文"}
+SPACELESS = frozenset({SIMPLIFIED, TRADITIONAL})  # no space between sentences
 PSEUDO = "en_XA"  # for tests: each text stands between ⟦ and ⟧
 _TRADITIONAL_PARTS = frozenset({"tw", "hk", "mo", "hant"})
 _LONGEST_HEADER = 500

@@ -64,7 +64,8 @@ _caches: weakref.WeakSet[TickCache[Any]] = weakref.WeakSet()
 class TickCache(Generic[Value]):
     """Values that all tabs share during a tick: the first request builds the value, concurrent ones wait for it.
 
-    Keeps one value per key and language, and at most `most` keys. Ticks follow the process's clock, not that of the samples.
+    Keeps one value per key and language, and at most `most` keys. Ticks follow the process's clock, not that of the
+    samples.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,6 +1,4 @@
-"""The library over HTTP: documents with their chunks and originals, collections, ingestion jobs, and documents that
-come as chunks (`millpond import`).
-"""
+"""The library over HTTP: documents with chunks and originals, collections, jobs, documents that come as chunks."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from console.api.verdict import EventOut, EventsOut, VerdictOut, verdict_out
 from services.core.actor import Permission
 from services.core.errors import BadInputError, NotFoundError, UnavailableError
 from services.core.events import EventKind
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.memory_report import Owner
 from services.core.time_ranges import PACING, Range
 from services.memory.history.history import csv_lines
@@ -203,7 +203,7 @@ def _chosen(columns: str) -> list[str]:
     if unknown:
         raise BadInputError(
             _("There is no column {name}.").format(name=unknown[0][:80]),
-            _("There are: {names}.").format(names=", ".join(COLUMNS)),
+            _("There are: {names}.").format(names=listed(COLUMNS)),
         )
     return list(dict.fromkeys(names)) or [str(column) for column in COLUMNS]
 

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
@@ -169,7 +170,9 @@ def serve(settings: Settings) -> int:
         application.foundation.health.set_check(CERTIFICATE, tls.check)
     application.hooks.count_connections_by(guard.counts)
     application.hooks.set_successor(_successor(settings, server, endpoint))
-    announcer = threading.Thread(target=_announce, args=(application, endpoint), name="millpond-announcer", daemon=True)
+    announcer = threading.Thread(
+        target=copy_context().run, args=(_announce, application, endpoint), name="millpond-announcer", daemon=True
+    )
     announcer.start()
     if endpoint.link is not None:
         endpoint.link.start(stop)

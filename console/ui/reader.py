@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from console.reader import LANGUAGE_COOKIE, LANGUAGE_COOKIE_SECONDS
+from console.requested_language import LANGUAGE_COOKIE, LANGUAGE_COOKIE_SECONDS
 from console.ui import runtime_access
 from console.ui.session_state import Key, state_of
 from console.ui.streamlit.internals import current_session_id

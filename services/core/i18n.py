@@ -169,7 +169,7 @@ def plural(singular: str, many: str, count: int, **values: str) -> str:
 
 def joined(parts: Iterable[str], separator: str | None = None) -> str:
     """Return pieces as one text, without the empty ones; by default sentences, between which Chinese has no space."""
-    between = TextSource(_BETWEEN_SENTENCES).text() if separator is None else separator
+    between = gap() if separator is None else separator
     pieces: list[str] = []
     for part in filter(None, parts):
         pieces += [between, part] if pieces else [part]
@@ -179,6 +179,11 @@ def joined(parts: Iterable[str], separator: str | None = None) -> str:
 def listed(items: Iterable[str]) -> str:
     """Return several things as a list within a sentence, such as "a, b, c"."""
     return joined(items, _(", "))
+
+
+def gap() -> str:
+    """Return what stands between two sentences: a space, nothing in Chinese."""
+    return TextSource(_BETWEEN_SENTENCES).text()
 
 
 def localized(text: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from services.core.languages import matching_language
-from services.core.preferences import Preferences
+
+if TYPE_CHECKING:
+    from services.core.preferences import Preferences
 
 _KEY = "language:{person}"
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console.reader import LANGUAGE_COOKIE, requested_language
+from console.requested_language import LANGUAGE_COOKIE, requested_language
 from services.core.i18n import speaking
 from services.core.languages import ENGLISH, language_tag
 

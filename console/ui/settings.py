@@ -13,7 +13,7 @@ from services.chat.models import ChatModels
 from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.actor import Permission
-from services.core.i18n import _, gap, joined, listed
+from services.core.i18n import _, gap, joined, listed, translated
 from services.core.setting_names import renamed_settings, unknown_variables
 from services.core.settings import Settings
 from services.core.shown_settings import shown_setting
@@ -199,7 +199,9 @@ def settings_table(settings: Settings) -> None:
     for name, about in type(settings).model_fields.items():
         shown = plain(shown_setting(settings, name))
         changed = name in settings.model_fields_set
-        rows.append((name, shown, _("yes") if changed else "", about.description or "", f"MILLPOND_{name.upper()}"))
+        rows.append(
+            (name, shown, _("yes") if changed else "", translated(about.description or ""), f"MILLPOND_{name.upper()}")
+        )
     columns = [_("Setting"), _("Value"), _("Set"), _("Description"), _("Environment")]
     st.dataframe(
         pd.DataFrame(rows, columns=columns),

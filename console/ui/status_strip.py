@@ -23,6 +23,7 @@ from services.core.i18n import _, joined, listed, plural
 from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.headline import brief, headline
 from services.memory.snapshot import RssReading
+from services.operations.health import component_name
 from services.operations.restarts import RestartPhase
 
 _PERIOD_SECONDS = 3.0
@@ -51,7 +52,7 @@ def status_strip(services: Services) -> None:
             _part(
                 actor,
                 PageName.OVERVIEW,
-                _("Needs attention: {part}").format(part=escape(failed[0].name)),
+                _("Needs attention: {part}").format(part=escape(component_name(failed[0].name))),
                 ":material/warning:",
                 escape(failed[0].detail),
             )

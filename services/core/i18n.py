@@ -89,7 +89,7 @@ class Text(str):
             return shown
         kept = {name: value if isinstance(value, _SCALARS) else str(value) for name, value in values.items()}
         made = Text(shown, self.source._replace(values=kept))
-        if any(kept[name] is not value for name, value in values.items()) and made.source.text_in(language()) != shown:
+        if any(kept[name] is not value for name, value in values.items()) and not _is_said_by(made.source, shown):
             return shown  # it asks a value for more than it is as a text
         return made
 
@@ -162,6 +162,11 @@ def _(message: str) -> str:
     return Text(_catalogue(language()).gettext(message), TextSource(message))
 
 
+def translated(message: str) -> str:
+    """Return a text that is no literal here in the reader's language; it must be in the catalogue all the same."""
+    return TextSource(message).text()
+
+
 def plural(singular: str, many: str, count: int, **values: str) -> str:
     """Return the form of a text that fits `count`, with `{count}` (thousands separated) and `values` filled in."""
     return TextSource(singular, many, count, {"count": f"{count:,}", **values}).text()
@@ -197,6 +202,13 @@ def localized(text: str) -> str:
 def in_english(text: str) -> str:
     """Return a text as logs and metrics write it."""
     return _in(text, ENGLISH)
+
+
+def _is_said_by(source: TextSource, shown: str) -> bool:
+    try:
+        return source.text_in(language()) == shown
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # what `format` may raise
+        return False
 
 
 def _in(text: str, name: str) -> str:

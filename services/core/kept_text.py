@@ -34,7 +34,7 @@ def read_kept(stored: str) -> str:
         return stored
     try:
         return _decoded(json.loads(made_of))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
         return shown
 
 
@@ -60,6 +60,8 @@ def _decoded(value: Any, depth: int = 0) -> str:
     if isinstance(value, str):
         return value
     if "parts" in value:
+        if not isinstance(value["parts"], list):
+            raise TypeError("no list")
         return TextSource(parts=tuple(_decoded(part, depth + 1) for part in value["parts"])).text()
     values = value.get("values")
     if values is not None:

@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po, write_po
 
 from services.core.i18n import CATALOGUES, DOMAIN
 from services.core.languages import SIMPLIFIED, TRADITIONAL
+from services.core.settings import Settings
 from tests.messages.extraction import ROOT, calls
 from tests.messages.traditional import in_traditional
 
@@ -48,6 +49,8 @@ def template() -> Catalog:
             files = places.setdefault(call.texts, [])
             if call.file not in files:
                 files.append(call.file)
+    for setting in Settings.model_fields.values():  # shown on a page; the documents have them in English
+        places.setdefault((str(setting.description),), ["services/core/settings.py"])
     # A text with a plural and the same one without it are one message to gettext.
     plurals = {texts[0] for texts in places if len(texts) == 2}
     for texts, files in places.items():

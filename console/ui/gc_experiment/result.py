@@ -234,7 +234,7 @@ def experiment_charts(result: ExperimentResult) -> tuple[Chart, ...]:
 def short_label(setting: Setting) -> str:
     """Return the short name of a setting, for axes."""
     if setting.control:
-        return _("Control")
+        return _("Control group")
     if not setting.automatic:
         return _("Off")
     if setting.frozen:

@@ -188,7 +188,7 @@ def _figures(shown: MemorySnapshot) -> None:
         figures.append((_("Pressure"), f"{100 * pressure:.1f} %", _("Share of time that something waited for memory")))
     group = sample.get(Series.GROUP_LIMIT)
     if group and (used := sample.get(Series.GROUP_USED)) is not None:
-        figures.append((_("Group"), f"{100 * used / group:.0f} %", _("Of {size}").format(size=size(group))))
+        figures.append((_("Cgroup"), f"{100 * used / group:.0f} %", _("Of {size}").format(size=size(group))))
     with st.container(horizontal=True, gap="small", key="memory-figures"):
         for label, value, note in figures:
             st.metric(label, value, border=True, width=120, help=note or None)

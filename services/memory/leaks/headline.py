@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 
 from services.core.events import EventKind
-from services.core.i18n import _, joined, listed, plural
+from services.core.i18n import _, joined, listed, localized, plural
 from services.core.machine import MEGABYTE
 from services.memory.leaks.course import Cause, Course, CourseShape, Step
 from services.memory.leaks.messages import is_counted, kind_name
@@ -153,14 +154,14 @@ def _cause_name(cause: Cause) -> str:
         EventKind.RELEASE: _("release"),
         EventKind.DELETION: _("deletion"),
         EventKind.BUDGET: _("budget"),
-        EventKind.COLLECTION: _("collection"),
+        EventKind.COLLECTION: _("garbage collection"),
         EventKind.EXPERIMENT: _("experiment"),
         EventKind.RESTART: _("restart"),
     }
     if name := known.get(cause.kind):
         return name
     # What was loaded or set is said in the event itself.
-    detail = cause.detail.partition(" (")[0]
+    detail = re.split(r" \(|（", localized(cause.detail))[0]
     return detail if len(detail) <= _MOST_NAME else f"{detail[: _MOST_NAME - 1]}…"
 
 

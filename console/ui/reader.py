@@ -84,10 +84,11 @@ def _setting() -> str:
 
 def language_choice() -> None:
     """Draw the choice of the language."""
+    choices, chosen = [_BROWSER, *LANGUAGES], _choice()
     st.selectbox(
         _("Language"),
-        [_BROWSER, *LANGUAGES],
-        index=[_BROWSER, *LANGUAGES].index(_choice() or _BROWSER),
+        choices,
+        index=choices.index(chosen) if chosen in choices else 0,
         format_func=lambda name: LANGUAGES.get(name) or _("As the browser asks"),
         key=Key.LANGUAGE,
         on_change=_choose,

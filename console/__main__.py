@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from console.cli.help import translate_help
 from console.cli.people_commands import add_people_commands
 from services.core.errors import MillpondError
 from services.core.i18n import _, use_terminal_language
@@ -280,6 +281,7 @@ def _end_for_lack_of_memory(error: Exception) -> NoReturn:
 def main() -> None:
     """Run the command line; turns expected failures into a message and an exit code."""
     use_terminal_language(ENGLISH)  # until the settings are read
+    translate_help(cli)
     try:
         cli(prog_name="millpond")
     except MillpondError as error:

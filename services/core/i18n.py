@@ -232,14 +232,15 @@ def _catalogue(name: str) -> gettext.NullTranslations:
         return _PseudoTranslations()
     if name == ENGLISH:
         return gettext.NullTranslations()
-    found = gettext.translation(DOMAIN, localedir=CATALOGUES, languages=[name], fallback=True)
-    if name in SPACELESS:
-        found.gettext = _without_space(found.gettext)  # type: ignore[method-assign]  # an empty translation means none
-    return found
+    kind = _SpacelessTranslations if name in SPACELESS else gettext.GNUTranslations
+    return gettext.translation(DOMAIN, localedir=CATALOGUES, languages=[name], class_=kind, fallback=True)
 
 
-def _without_space(gettext: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda message: "" if message == _BETWEEN_SENTENCES else gettext(message)
+class _SpacelessTranslations(gettext.GNUTranslations):
+    """A language without a space between sentences; in a catalogue an empty translation means that there is none."""
+
+    def gettext(self, message: str) -> str:
+        return "" if message == _BETWEEN_SENTENCES else super().gettext(message)
 
 
 class _PseudoTranslations(gettext.NullTranslations):

@@ -6,12 +6,14 @@ import copy
 import json
 import pickle
 import threading
+import tracemalloc
 
 import pytest
 
 from services.core.errors import BadInputError
 from services.core.i18n import (
     _,
+    _catalogue,
     gap,
     in_english,
     joined,
@@ -23,7 +25,15 @@ from services.core.i18n import (
     use_terminal_language,
 )
 from services.core.kept_text import kept, read_kept
-from services.core.languages import PSEUDO, SIMPLIFIED, accepted_language, language_of_environment, matching_language
+from services.core.languages import (
+    PSEUDO,
+    SIMPLIFIED,
+    TRADITIONAL,
+    accepted_language,
+    language_of_environment,
+    matching_language,
+)
+from services.core.machine import MEGABYTE
 
 
 @pytest.mark.parametrize(
@@ -163,3 +173,17 @@ def test_texts_are_kept_in_english_and_read_in_any_language() -> None:
 def test_what_a_child_process_sends_cannot_grow_or_look_around(hostile: str) -> None:
     """A reader of a hostile file may send anything as its error's text: the English words before it are shown then."""
     assert read_kept(f"It failed.\x1f{hostile}") == "It failed."
+
+
+def test_both_catalogues_take_less_than_three_megabytes() -> None:
+    """The memory of a ready process is a budget; a catalogue is loaded when its first reader comes."""
+    tracemalloc.start()
+    try:
+        before, _peak = tracemalloc.get_traced_memory()
+        kept_alive = [_catalogue.__wrapped__(name) for name in (SIMPLIFIED, TRADITIONAL)]
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(catalogue.gettext("Memory") != "Memory" for catalogue in kept_alive)
+    assert after - before < 3 * MEGABYTE
+    assert peak - before < 5 * MEGABYTE

@@ -16,6 +16,8 @@ from babel.messages.catalog import Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from console.__main__ import cli
+from console.cli.help import help_texts
 from services.core.i18n import CATALOGUES, DOMAIN
 from services.core.languages import SIMPLIFIED, TRADITIONAL
 from services.core.settings import Settings
@@ -51,6 +53,8 @@ def template() -> Catalog:
                 files.append(call.file)
     for setting in Settings.model_fields.values():  # shown on a page; the documents have them in English
         places.setdefault((str(setting.description),), ["services/core/settings.py"])
+    for text in help_texts(cli):
+        places.setdefault((text,), ["console/__main__.py"])
     # A text with a plural and the same one without it are one message to gettext.
     plurals = {texts[0] for texts in places if len(texts) == 2}
     for texts, files in places.items():

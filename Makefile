@@ -16,7 +16,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege migration lock clean
+.PHONY: help run gguf install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege migration messages lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -94,6 +94,9 @@ siege: $(VENV)/.test-installed ## Attack a running server: connections, kills, d
 
 migration: $(VENV)/.test-installed ## Write the next change of the database's schema: MESSAGE="people and groups"
 	@$(BIN)/python -m tests.migrations "$(MESSAGE)"
+
+messages: $(VENV)/.test-installed ## Extract the texts, bring the catalogues up to date and compile them
+	@$(BIN)/python -m tests.messages
 
 # Exact versions with hashes for every platform, without torch (installed first, above) and without the place that
 # they were downloaded from. The GGUF and test locks hold the versions of the first one.

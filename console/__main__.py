@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from console.cli.help import translate_help
 from console.cli.people_commands import add_people_commands
 from services.core.errors import MillpondError
-from services.core.i18n import _
+from services.core.i18n import _, use_terminal_language
+from services.core.languages import ENGLISH
 
 if TYPE_CHECKING:
     from services.core.settings import Settings
@@ -278,6 +280,8 @@ def _end_for_lack_of_memory(error: Exception) -> NoReturn:
 
 def main() -> None:
     """Run the command line; turns expected failures into a message and an exit code."""
+    use_terminal_language(ENGLISH)  # until the settings are read
+    translate_help(cli)
     try:
         cli(prog_name="millpond")
     except MillpondError as error:

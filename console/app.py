@@ -9,6 +9,7 @@ import streamlit as st
 from console.navigation import groups, in_menu, may_open, page_name
 from console.ui.current_actor import visitor_of
 from console.ui.error_boundary import boundary, show_notices
+from console.ui.reader import begin_run, language_frame
 from console.ui.runtime_access import application, page_run
 from console.ui.session_state import show_page
 from console.ui.shared.access import access_view, closed_page_view, signed_out_view, startup_view
@@ -23,10 +24,12 @@ ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the t
 st.set_page_config(page_title="Millpond", page_icon=ASSETS / "icon.svg", layout="wide")
 st.logo(ASSETS / "wordmark.svg", icon_image=ASSETS / "icon.svg", size="medium")
 register_session()
+begin_run()
 state = application().state
 services = state.services if isinstance(state, Ready) else None
 visitor = visitor_of(services) if services is not None else None
 current = st.navigation(groups(lambda name: visitor is None or in_menu(visitor, name)), expanded=True)
+language_frame()
 exposure_banner(application().foundation.settings)
 if services is None:
     with boundary():

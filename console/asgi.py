@@ -23,6 +23,7 @@ from console.api.middleware import (
     BodyProgress,
     Forwarded,
     HostGuard,
+    ReaderLanguage,
     RequestContext,
     ResponseHeaders,
     UnknownApiPath,
@@ -63,7 +64,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
     """
     api = create_api()
     provider = OidcSignIn(settings, runtime_access.existing_platform) if settings.oidc_issuer else None
-    sign_in = SignIn(runtime_access.existing_platform, lambda: provider, language=settings.language)
+    sign_in = SignIn(runtime_access.existing_platform, lambda: provider)
     requests = AdmittedRequests(_cancel, tab_owner.end_tabs, tab_owner.redraw_tabs)
     internals.patch_fragment_targets()
 
@@ -106,6 +107,7 @@ def create_app(settings: Settings, *, has_room: Callable[[], bool] = lambda: Tru
                 proxies_only=bool(settings.trusted_proxies) and not (settings.tls_cert or settings.insecure),
             ),
             *([Middleware(BasePath, path=settings.base_path)] if settings.base_path else []),
+            Middleware(ReaderLanguage, setting=settings.language),
             Middleware(RequestContext, foundation=runtime_access.existing_foundation),
             Middleware(ResponseHeaders, tls=bool(settings.tls_cert), closing=_restarting),
             Middleware(HostGuard, hosts=known_hosts(settings), any_address=settings.insecure),

@@ -10,6 +10,7 @@ from console.ui.account.own_tokens import own_tokens_view
 from console.ui.account.profile import conversations_view, name_form, password_form, profile_view, provider_view
 from console.ui.account.second_factor import second_factor_view
 from console.ui.current_actor import page_actor
+from console.ui.reader import language_choice
 from console.ui.runtime_access import ready_services
 from services.core.i18n import _
 
@@ -27,6 +28,7 @@ else:
     person = services.identity.account.person(actor)
     profile_view(person)
     name_form(services, person)
+    language_choice()
     st.subheader(_("Password"), anchor=False)
     password_form(services, person)
     provider_view(services, person)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from console.navigation import PageName, page
+from console.ui.current_actor import page_actor
+from console.ui.reader import language_choice
 from console.ui.runtime_access import application, ready_services
 from console.ui.settings import connection_limits, model_chooser, settings_table
 from services.core.i18n import _, plural
 
 services = ready_services()
+if page_actor(services).person_id is None:  # people with an account choose there
+    language_choice()
 st.subheader(_("Chat model"), anchor=False)
 model_chooser(services.models)
 st.subheader(_("Retrieval"), anchor=False)

@@ -33,8 +33,9 @@ def eventually(condition: Callable[[], object], *, seconds: float = 60.0, what: 
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment with no other settings of Millpond than `settings`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MILLPOND_", "STREAMLIT_"))}
+    """Return this process's environment with no other settings of Millpond than `settings`, and without a locale."""
+    others = ("MILLPOND_", "STREAMLIT_", "LC_", "LANG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | {f"MILLPOND_{name.upper()}": str(value) for name, value in settings.items()}
 
 

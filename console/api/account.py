@@ -21,11 +21,12 @@ from console.api.people import (
 )
 from console.api.permissions import signed_in
 from console.api.problems import problem_responses
+from console.api.translated import TranslatedRoute
 from services.core.actor import Actor
 from services.identity.identity import Identity
 from services.identity.types import Person, TokenInfo
 
-router = APIRouter(prefix="/api/account", tags=["account"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/account", tags=["account"])
 _REFUSED = problem_responses(401, 403)
 _MISSING = problem_responses(401, 403, 404)
 _CHECKED = problem_responses(400, 401, 403, 409, 429)

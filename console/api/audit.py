@@ -14,6 +14,7 @@ from console.api.documents import attachment
 from console.api.inputs import MAX_FILTER, MAX_ID
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms
+from console.api.translated import TranslatedRoute
 from services.audit.audit_trail import ExportFormat
 from services.audit.exported_record import exported
 from services.audit.findings import AuditFinding
@@ -21,7 +22,7 @@ from services.audit.store import AuditFilters
 from services.core.actor import Permission
 from services.core.auditing import Action, AuditOutcome
 
-router = APIRouter(prefix="/api/audit", tags=["audit"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/audit", tags=["audit"])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = {ExportFormat.JSONL: "application/jsonl", ExportFormat.CSV: "text/csv"}
 

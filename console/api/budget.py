@@ -11,6 +11,7 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody
 from console.api.permissions import needs
 from console.api.problems import Projection, problem_responses
+from console.api.translated import TranslatedRoute
 from services.app.container import Platform
 from services.core.actor import Actor, Permission
 from services.core.admission import Gate
@@ -20,7 +21,7 @@ from services.operations.restarts import RestartPhase
 from services.operations.webhook import Delivery
 
 MAX_DECISIONS = 200
-router = APIRouter(prefix="/api", tags=["budget"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api", tags=["budget"])
 _ADMIN = problem_responses(403)
 
 

@@ -21,13 +21,14 @@ from console.api.context import ApiContext, Caller, Context, client_of
 from console.api.inputs import PathName
 from console.api.permissions import needs
 from console.api.problems import STATUS, error_response, openai_error, other_forms, problem_responses
+from console.api.translated import TranslatedRoute
 from services.chat.types import Message, Token, ToolCallPart, Waiting
 from services.core.actor import Permission
 from services.core.errors import MillpondError
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(prefix="/v1", tags=["chat"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/v1", tags=["chat"])
 MODEL = "millpond"
 
 

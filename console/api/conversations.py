@@ -16,6 +16,7 @@ from console.api.context import Caller, Context, client_of
 from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
 from console.api.permissions import needs
 from console.api.problems import STATUS, other_forms, problem, problem_responses
+from console.api.translated import TranslatedRoute
 from services.chat.conversations import MAX_HISTORY_TURNS
 from services.chat.types import (
     AnswerEvent,
@@ -32,7 +33,7 @@ from services.core.errors import MillpondError
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(prefix="/api/conversations", tags=["conversations"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/conversations", tags=["conversations"])
 Name = Annotated[str, Path(max_length=64, description="Id of the conversation")]
 _MISSING = problem_responses(404)
 _CITATIONS = TypeAdapter(tuple[Citation, ...])

@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 from console.api.context import Caller, Context
 from console.api.permissions import needs
 from console.api.problems import Projection
+from console.api.translated import TranslatedRoute
 from services.core.actor import Permission
 from services.core.document_quotes import Quoted
 from services.core.erasure import ErasureStatus
 from services.knowledge.types import DeletionReport
 
-router = APIRouter(prefix="/api/deletions", tags=["documents"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/deletions", tags=["documents"])
 EraseQuotes = Annotated[bool, Query(description="Erase the answers that quote what is deleted, too")]
 
 

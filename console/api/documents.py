@@ -1,6 +1,4 @@
-"""The library over HTTP: documents with their chunks and originals, collections, ingestion jobs, and documents that
-come as chunks (`millpond import`).
-"""
+"""The library over HTTP: documents with chunks and originals, collections, jobs, documents that come as chunks."""
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ from console.api.deletions import STAYS, EraseQuotes, deletion_response
 from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
 from console.api.permissions import needs
 from console.api.problems import Projection, error_response, other_forms, problem_responses
+from console.api.translated import TranslatedRoute
 from console.api.upload_pace import paced
 from console.api.uploads import RejectedUploadError, UploadOut, UploadReader
 from services.core.actor import Actor, Permission
@@ -29,9 +28,9 @@ from services.core.requests import RequestKind
 from services.knowledge.document_import import ImportedDocument, PreparedChunk, PreparedDocument
 from services.knowledge.types import Collection, DeletionReport, Document, DocumentStatus, Job
 
-router = APIRouter(prefix="/api/documents", tags=["documents"])
-collections_router = APIRouter(prefix="/api/collections", tags=["collections"])
-jobs_router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/documents", tags=["documents"])
+collections_router = APIRouter(route_class=TranslatedRoute, prefix="/api/collections", tags=["collections"])
+jobs_router = APIRouter(route_class=TranslatedRoute, prefix="/api/jobs", tags=["jobs"])
 _MISSING = problem_responses(404)
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -56,7 +55,7 @@ _FORM: dict[str, Any] = {
     }
 }
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-() ")
-imports_router = APIRouter(prefix="/api/imports", tags=["documents"])
+imports_router = APIRouter(route_class=TranslatedRoute, prefix="/api/imports", tags=["documents"])
 
 
 class DocumentsOut(BaseModel):

@@ -14,6 +14,7 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody, PathName
 from console.api.permissions import needs
 from console.api.problems import Projection, problem_responses
+from console.api.translated import TranslatedRoute
 from services.app.gc_pause_impact import PauseImpact, pause_impacts
 from services.core.actor import Actor, Permission
 from services.memory.gc.explain import Explanation, explain
@@ -29,8 +30,8 @@ from services.memory.reclaimers import Effect, ReclaimOffer
 from services.memory.sampling.gc_pauses import Pause, longest_pauses
 
 Thresholds = tuple[int, int, int]
-router = APIRouter(prefix="/api/collector", tags=["collector"])
-reclaim_router = APIRouter(prefix="/api/reclaim", tags=["reclaim"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/collector", tags=["collector"])
+reclaim_router = APIRouter(route_class=TranslatedRoute, prefix="/api/reclaim", tags=["reclaim"])
 _ADMIN = problem_responses(403)
 _TRIAL = problem_responses(403, 409)
 _MAX_LONGEST = 20

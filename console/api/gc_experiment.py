@@ -12,6 +12,7 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import JsonBody, PathName
 from console.api.permissions import needs
 from console.api.problems import Projection, problem_responses
+from console.api.translated import TranslatedRoute
 from services.core.actor import Permission
 from services.memory.gc_experiment.analysis import Ratio, analyze
 from services.memory.gc_experiment.messages import headline, recommendation
@@ -27,7 +28,7 @@ from services.memory.gc_experiment.workload import (
     label,
 )
 
-router = APIRouter(prefix="/api/experiment", tags=["experiment"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/experiment", tags=["experiment"])
 _ADMIN = problem_responses(403)
 
 

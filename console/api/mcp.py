@@ -28,6 +28,7 @@ from console.api.mcp_calls import CALLS, SESSION_ID, call_key
 from console.api.mcp_tools import McpTools
 from console.api.permissions import needs
 from console.api.problems import MEDIA_TYPE, defect_response, error_response
+from console.api.translated import TranslatedRoute
 from services.core.actor import Permission
 from services.core.errors import BadInputError, TooLargeError, UnauthorizedError
 from services.core.i18n import _
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(tags=["mcp"], include_in_schema=False)
+router = APIRouter(route_class=TranslatedRoute, tags=["mcp"], include_in_schema=False)
 MCP = "/mcp"
 MAX_BODY_BYTES = 256 * 1024  # a question and what belongs to it; files go to /api/documents
 MAX_SESSION_ID = 128

@@ -14,11 +14,12 @@ from pydantic import BaseModel, Field
 from console.api.context import ApiContext, Caller, Context
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms
+from console.api.translated import TranslatedRoute
 from console.api.verdict import EventOut, EventsOut, VerdictOut, verdict_out
 from services.core.actor import Permission
 from services.core.errors import BadInputError, NotFoundError, UnavailableError
 from services.core.events import EventKind
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.memory_report import Owner
 from services.core.time_ranges import PACING, Range
 from services.memory.history.history import csv_lines
@@ -27,7 +28,7 @@ from services.memory.types import COLUMNS, Floats, Series, Window
 from services.operations.event_log import KEPT
 
 MAX_POINTS = 2000
-router = APIRouter(prefix="/api/memory", tags=["memory"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/memory", tags=["memory"])
 Moment = Annotated[float | None, Query(ge=0, le=1e11, description="Seconds since the epoch")]
 
 
@@ -202,7 +203,7 @@ def _chosen(columns: str) -> list[str]:
     if unknown:
         raise BadInputError(
             _("There is no column {name}.").format(name=unknown[0][:80]),
-            _("There are: {names}.").format(names=", ".join(COLUMNS)),
+            _("There are: {names}.").format(names=listed(COLUMNS)),
         )
     return list(dict.fromkeys(names)) or [str(column) for column in COLUMNS]
 

@@ -17,6 +17,7 @@ from console.api.documents import attachment
 from console.api.inputs import MAX_ID, MAX_NAME, JsonBody, PathName, QueryName
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms, problem_responses
+from console.api.translated import TranslatedRoute
 from services.core.actor import Permission
 from services.core.errors import NotFoundError
 from services.core.i18n import _
@@ -26,7 +27,7 @@ from services.memory.objects.repeat_report import RepeatProgress, RepeatReport
 from services.memory.objects.snapshots import Snapshot
 from services.memory.objects.types import ContainerCount, DeepSize, Instances, RetentionPaths, TypeChange
 
-router = APIRouter(prefix="/api/objects", tags=["objects"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/objects", tags=["objects"])
 
 Format = Literal["json", "csv"]
 _CSV = other_forms("text/csv")

@@ -12,6 +12,7 @@ from console.api.context import ApiContext, Caller, Context, bearer_token, calle
 from console.api.middleware.cookies import is_local
 from console.api.permissions import needs, open_to_everybody
 from console.api.problems import Projection
+from console.api.translated import TranslatedRoute
 from console.rules import is_visitor
 from services.app.startup import Ready
 from services.chat.types import BackendStatus
@@ -26,10 +27,10 @@ from services.memory.leaks.headline import headline
 from services.operations.connections import ConnectionCounts
 from services.operations.health import Check, Readiness
 
-health_router = APIRouter(tags=["health"])
-metrics_router = APIRouter(tags=["metrics"])
-requests_router = APIRouter(prefix="/api", tags=["requests"])
-status_router = APIRouter(prefix="/api/status", tags=["status"])
+health_router = APIRouter(route_class=TranslatedRoute, tags=["health"])
+metrics_router = APIRouter(route_class=TranslatedRoute, tags=["metrics"])
+requests_router = APIRouter(route_class=TranslatedRoute, prefix="/api", tags=["requests"])
+status_router = APIRouter(route_class=TranslatedRoute, prefix="/api/status", tags=["status"])
 
 
 class CheckOut(BaseModel):

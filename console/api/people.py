@@ -12,13 +12,14 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import VISIBLE, Id, JsonBody
 from console.api.permissions import needs
 from console.api.problems import problem_responses
+from console.api.translated import TranslatedRoute
 from services.core.actor import Actor, Permission, Role
 from services.identity.identity import Identity
 from services.identity.passwords import LONGEST as LONGEST_PASSWORD
 from services.identity.types import GroupInfo, Person, ProviderLink, SessionInfo, TokenInfo
 
-router = APIRouter(prefix="/api/people", tags=["people"])
-groups_router = APIRouter(prefix="/api/groups", tags=["people"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/people", tags=["people"])
+groups_router = APIRouter(route_class=TranslatedRoute, prefix="/api/groups", tags=["people"])
 
 RoleName = Literal["user", "operator", "auditor", "admin"]
 PersonId = Annotated[Id, Path(description="Id of the account")]

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from services.core.errors import ErrorKind, MillpondError
-from services.core.i18n import _
+from services.core.i18n import _, joined
 from services.memory.refusal import memory_refused
 from services.operations.logging import current_request_id
 
@@ -84,7 +84,7 @@ def problem(
         **members,
     }
     if path.startswith("/v1/"):
-        document["error"] = openai_error(status, f"{detail} {hint}".strip(), kind, parameter)
+        document["error"] = openai_error(status, joined((detail, hint)), kind, parameter)
     return document
 
 

@@ -12,13 +12,14 @@ from console.api.context import ApiContext, Caller, Context, request_scope
 from console.api.inputs import WORDS, Id, JsonBody
 from console.api.permissions import needs
 from console.api.problems import Projection
+from console.api.translated import TranslatedRoute
 from services.core.actor import Actor, Permission
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.core.requests import RequestKind, RequestScope
 from services.knowledge.types import Correction, EmbedderTrust, Hit, RetrievalSettings, SearchResult
 
-router = APIRouter(prefix="/api/search", tags=["search"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/search", tags=["search"])
 
 
 class SearchIn(JsonBody):

@@ -11,10 +11,11 @@ from console.api.context import ApiContext, Caller, Context
 from console.api.inputs import Id, JsonBody
 from console.api.permissions import signed_in
 from console.api.problems import problem_responses
+from console.api.translated import TranslatedRoute
 from services.core.actor import AccessLevel, Actor
 from services.identity.types import GranteeKind
 
-router = APIRouter(prefix="/api/collections/{collection_id}/grants", tags=["sharing"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/collections/{collection_id}/grants", tags=["sharing"])
 CollectionId = Annotated[Id, Path(description="Id of the collection")]
 LevelName = Literal["none", "read", "write", "manage"]
 _MISSING = problem_responses(401, 403, 404)

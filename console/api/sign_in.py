@@ -86,11 +86,9 @@ class SignIn:
         self,
         platform: Callable[[], Platform | None],
         provider: Callable[[], IdentityProvider | None] = lambda: None,
-        language: str = "en",
     ) -> None:
         self._platform = platform
         self._provider = provider
-        self._language = language
         self._half = HalfSignedIn()
         self._limiter: CapacityLimiter | None = None
 
@@ -227,12 +225,12 @@ class SignIn:
         except MillpondError as error:
             return self._told(error, root="../../")
         name = request.scope[ACTOR].name
-        return link_page(language=self._language, name=name, label=provider.label, proof=proof)
+        return link_page(name=name, label=provider.label, proof=proof)
 
     async def _sign_out_shown(self, request: Request) -> Response:
         if not _signed_in(request):
             return _redirect(SIGN_IN)
-        return sign_out_page(language=self._language, name=request.scope[ACTOR].name)
+        return sign_out_page(name=request.scope[ACTOR].name)
 
     async def _sign_out(self, request: Request) -> Response:
         platform = self._platform()
@@ -244,7 +242,7 @@ class SignIn:
                 address = await provider.sign_out_address(request)
             await to_thread.run_sync(platform.identity.sign_out, request.scope[ACTOR].session_id)
         if address:  # a page goes there: browsers apply its `form-action` to redirections of a form
-            response: Response = signed_out_page(address, language=self._language)
+            response: Response = signed_out_page(address)
         else:
             response = _redirect(f"{SIGN_IN}?signed-out")
         for cookie in cookies.drop_session(request.scope):
@@ -261,21 +259,21 @@ class SignIn:
                 _("Signing in needs https: without it your password and your session could be read on the way."),
                 _("Ask whoever runs this server for its https address."),
             )
-            return message_page(_("Sign in"), notice, language=self._language, status=403)
+            return message_page(_("Sign in"), notice, status=403)
         provider = self._provider()
         if provider is not None:
             form = SignInForm(form.place, form.name, form.step, provider.label, form.local, form.notice)
-        response = sign_in_page(form, language=self._language, status=status, retry=retry)
+        response = sign_in_page(form, status=status, retry=retry)
         if status == 401:
             response.headers["WWW-Authenticate"] = 'Bearer realm="Millpond"'
         return response
 
     def _no_provider(self, root: str) -> Response:
         notice = DoorNotice(_("No identity provider is configured here."), _("Sign in with name and password."))
-        return message_page(_("Sign in"), notice, language=self._language, status=404, root=root)
+        return message_page(_("Sign in"), notice, status=404, root=root)
 
     def _told(self, error: MillpondError, root: str) -> Response:
-        response = message_page(_("Sign in"), _notice(error), language=self._language, status=_status(error), root=root)
+        response = message_page(_("Sign in"), _notice(error), status=_status(error), root=root)
         if retry := _retry(error):
             response.headers["Retry-After"] = str(retry)
         return response

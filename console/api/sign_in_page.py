@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
-from services.core.i18n import _
+from services.core.i18n import _, language
+from services.core.languages import language_tag
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 NAME_CHARACTERS = 200
@@ -66,7 +67,7 @@ class SignInForm:
     notice: DoorNotice | None = None
 
 
-def sign_in_page(form: SignInForm, *, language: str, status: int = 200, retry: int = 0) -> HTMLResponse:
+def sign_in_page(form: SignInForm, *, status: int = 200, retry: int = 0) -> HTMLResponse:
     """Return the sign-in page, or the page for the code; `retry`: seconds until another attempt, 0 for none."""
     parts = [_notice(form.notice)]
     if form.step:
@@ -76,24 +77,24 @@ def sign_in_page(form: SignInForm, *, language: str, status: int = 200, retry: i
             parts.append(_password_form(form))
         if form.provider:
             parts.append(_provider_link(form))
-    return _page(_("Sign in"), "".join(parts), language=language, status=status, retry=retry)
+    return _page(_("Sign in"), "".join(parts), status=status, retry=retry)
 
 
-def sign_out_page(*, language: str, name: str) -> HTMLResponse:
+def sign_out_page(*, name: str) -> HTMLResponse:
     """Return the page that asks whether to sign out."""
     told = _("You are signed in as {name}.").format(name=name)
     body = f'<p>{escape(told)}</p><form method="post" action="sign-out">{_button(_("Sign out"))}</form>'
-    return _page(_("Sign out"), body, language=language)
+    return _page(_("Sign out"), body)
 
 
-def signed_out_page(address: str, *, language: str) -> HTMLResponse:
+def signed_out_page(address: str) -> HTMLResponse:
     """Return the page that goes on to `address`, where the session at the provider ends, too."""
     told = _("You have signed out here; your session at the identity provider ends now.")
     body = f'<p>{escape(told)}</p><p><a class="button" href="{escape(address)}">{escape(_("Continue"))}</a></p>'
-    return _page(_("Sign out"), body, language=language, then=address)
+    return _page(_("Sign out"), body, then=address)
 
 
-def link_page(*, language: str, name: str, label: str, proof: str) -> HTMLResponse:
+def link_page(*, name: str, label: str, proof: str) -> HTMLResponse:
     """Return the page that asks whether an account and one at the provider are the same person's."""
     told = _("Link your account {name} with the identity provider: from then on either signs you in here.")
     address = f"../../sign-in/oidc?next=%2Faccount&link={quote(proof, safe='')}"
@@ -102,13 +103,13 @@ def link_page(*, language: str, name: str, label: str, proof: str) -> HTMLRespon
         f'<p><a class="button" href="{escape(address)}">{escape(label)}</a></p>'
         f'<p class="quiet"><a href="../../account">{escape(_("Cancel"))}</a></p>'
     )
-    return _page(_("Link accounts"), body, language=language, root="../../")
+    return _page(_("Link accounts"), body, root="../../")
 
 
-def message_page(title: str, notice: DoorNotice, *, language: str, status: int, root: str = "") -> HTMLResponse:
+def message_page(title: str, notice: DoorNotice, *, status: int, root: str = "") -> HTMLResponse:
     """Return a page that only tells something; `root`: the way from its address to the console's own path."""
     again = f'<p class="quiet"><a href="{root}sign-in">{escape(_("Sign in"))}</a></p>'
-    return _page(title, _notice(notice) + again, language=language, status=status, root=root)
+    return _page(title, _notice(notice) + again, status=status, root=root)
 
 
 @cache
@@ -187,7 +188,6 @@ def _page(
     title: str,
     body: str,
     *,
-    language: str,
     status: int = 200,
     retry: int = 0,
     root: str = "",
@@ -196,7 +196,7 @@ def _page(
     """Return a page; `then`: where the browser goes on to by itself."""
     onward = f'<meta http-equiv="refresh" content="0; url={escape(then)}">' if then else ""
     html = (
-        f'<!doctype html><html lang="{escape(language.replace("_", "-"))}"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{language_tag(language())}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'
         f"{onward}"

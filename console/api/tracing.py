@@ -13,6 +13,7 @@ from console.api.documents import attachment
 from console.api.inputs import JsonBody, PathName, QueryName
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms, problem_responses
+from console.api.translated import TranslatedRoute
 from services.core.actor import Permission
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
@@ -28,7 +29,7 @@ from services.memory.tracing.types import (
     TracingStatus,
 )
 
-router = APIRouter(prefix="/api/tracing", tags=["tracing"])
+router = APIRouter(route_class=TranslatedRoute, prefix="/api/tracing", tags=["tracing"])
 _MISSING = problem_responses(404)
 _CONFLICT = problem_responses(409)
 

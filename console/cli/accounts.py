@@ -12,7 +12,7 @@ import click
 from console.cli.people_client import PeopleClient, Row, found_by_name, people_client
 from console.cli.terminal import printable, quiet_logs
 from services.core.errors import BadInputError
-from services.core.i18n import _, plural, use_language
+from services.core.i18n import _, plural, use_terminal_language
 from services.core.settings import Settings
 
 
@@ -208,7 +208,7 @@ def read_password(*, from_stdin: bool) -> str | None:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[PeopleClient]:
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     with people_client(settings) as client:
         yield client

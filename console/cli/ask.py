@@ -9,13 +9,13 @@ import click
 from console.cli.client import AnswerSource, collection_ids
 from console.cli.connect import connect
 from console.cli.terminal import printable, quiet_logs
-from services.core.i18n import _, use_language
+from services.core.i18n import _, use_terminal_language
 from services.core.settings import Settings
 
 
 def ask(settings: Settings, question: str, collections: Sequence[str]) -> int:
     """Print the answer to `question`; returns the exit code."""
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     with connect(settings) as client:
         sources: list[AnswerSource] = []

@@ -12,7 +12,7 @@ from console.cli.connect import connect
 from console.cli.ingest import POLLS_BETWEEN, DocumentRun, find_or_create_collection
 from console.cli.terminal import ProgressBar, quiet_logs
 from services.core.errors import BadInputError
-from services.core.i18n import _, plural, use_language
+from services.core.i18n import _, plural, use_terminal_language
 from services.core.settings import Settings
 from services.integrations.faiss_folder import KnowledgeBase, SourceDocument, find_knowledge_bases, read_documents
 
@@ -22,7 +22,7 @@ def import_knowledge(settings: Settings, path: Path, collection: str | None) -> 
 
     Returns 0 if every document is ready, 1 if something was refused or failed, 130 if it was interrupted.
     """
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     bases = find_knowledge_bases(path)
     if not bases:

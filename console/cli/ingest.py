@@ -18,7 +18,7 @@ from console.cli.client import Client, DocumentState
 from console.cli.connect import connect
 from console.cli.terminal import ProgressBar, quiet_logs
 from services.core.errors import BadInputError, BusyError, MillpondError, NotFoundError
-from services.core.i18n import _, plural, use_language
+from services.core.i18n import _, plural, use_terminal_language
 from services.core.settings import Settings
 from services.knowledge.file_names import name_with_folders
 from services.knowledge.formats.mail.header_text import decode_bytes
@@ -39,7 +39,7 @@ class FileEntry:
 
 def ingest(settings: Settings, paths: Sequence[Path], collection: str | None) -> int:
     """Ingest all of `paths`; returns 0 if every file is ready, 1 if one failed, 130 if it was interrupted."""
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     entries = files_of(paths)
     if not entries:

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from services.core.errors import BadInputError
-from services.core.i18n import _, use_language
+from services.core.i18n import _, use_terminal_language
 from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
 
 
 def sign_model(settings: Settings, model: Path, key: Path) -> int:
     """Sign `model` with the private key and print where the signature is; returns the exit code."""
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     from services.core.model_signatures.signing import is_encrypted, sign
 
     password = click.prompt(_("Password of the private key"), hide_input=True) if is_encrypted(key) else ""
@@ -26,7 +26,7 @@ def sign_model(settings: Settings, model: Path, key: Path) -> int:
 
 def verify_model(settings: Settings, model: Path, key: Path | None) -> int:
     """Verify the signature of `model` and print the result; returns the exit code."""
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     key_file = str(key or settings.model_key)
     if not key_file:
         raise BadInputError(_("No public key is named."), _("Name one with --key, or in MILLPOND_MODEL_KEY."))

@@ -19,7 +19,8 @@ from console.cli.client import AnswerSource, DocumentState, ImportState, opened
 from services.chat.export import cut_words
 from services.chat.types import FinishReason
 from services.core.errors import MillpondError, TooLargeError, UnavailableError
-from services.core.i18n import _
+from services.core.i18n import _, language
+from services.core.languages import language_tag
 from services.core.machine import MEGABYTE
 from services.core.pinned_certificate import context_for_pinned
 from services.knowledge.document_import import PreparedDocument
@@ -48,7 +49,8 @@ class RemoteClient:
             base_url=url,
             timeout=httpx.Timeout(60.0, connect=5.0),
             trust_env=False,
-            headers={"User-Agent": "millpond"} | ({"Authorization": f"Bearer {token}"} if token else {}),
+            headers={"User-Agent": "millpond", "Accept-Language": language_tag(language())}
+            | ({"Authorization": f"Bearer {token}"} if token else {}),
             verify=_expecting(certificate) if certificate else True,
         )
 

@@ -11,7 +11,7 @@ import click
 from console.cli.terminal import quiet_logs
 from services.core.database import Database
 from services.core.errors import BadInputError, NotFoundError
-from services.core.i18n import _, plural, use_language
+from services.core.i18n import _, plural, use_terminal_language
 from services.core.known_secrets import secret_end
 from services.core.secret_box import SecretBox, UnreadableSecretError
 from services.core.secret_store import SecretStore
@@ -93,7 +93,7 @@ def _opened(settings: Settings) -> Iterator[tuple[SecretStore, SecretBox, Databa
     from services.core.migrations.upgrade import open_schema
     from services.core.preferences import Preferences
 
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     lock = DataLock(settings.data_dir)
     lock.acquire()

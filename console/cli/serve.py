@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
@@ -26,7 +27,7 @@ from services.core.access import is_admin_token
 from services.core.actor import Role
 from services.core.errors import CancelledError, MillpondError
 from services.core.events import EventKind
-from services.core.i18n import _, use_language
+from services.core.i18n import _, use_terminal_language
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from services.memory.process import fix_mmap_threshold, limit_arenas, rss_bytes
@@ -108,7 +109,7 @@ def serve(settings: Settings) -> int:
     if settings.malloc_arenas:
         limit_arenas(settings.malloc_arenas)  # before anything starts a thread
         fix_mmap_threshold()
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     refuse_exposure(settings)
     require_memory(settings.data_dir)
     endpoint = _open(settings)
@@ -167,7 +168,9 @@ def serve(settings: Settings) -> int:
         application.foundation.health.set_check(CERTIFICATE, tls.check)
     application.hooks.count_connections_by(guard.counts)
     application.hooks.set_successor(_successor(settings, server, endpoint))
-    announcer = threading.Thread(target=_announce, args=(application, endpoint), name="millpond-announcer", daemon=True)
+    announcer = threading.Thread(
+        target=copy_context().run, args=(_announce, application, endpoint), name="millpond-announcer", daemon=True
+    )
     announcer.start()
     if endpoint.link is not None:
         endpoint.link.start(stop)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from console.cli.terminal import quiet_logs
-from services.core.i18n import _, plural, use_language
+from services.core.i18n import _, plural, use_terminal_language
 from services.core.local_token import read_local_token
 from services.core.machine import MEGABYTE
 from services.core.settings import DATABASE_FILE, Settings
@@ -18,7 +18,7 @@ from services.operations.data_lock import DataLock, lock_conflict
 
 def status(settings: Settings, *, as_json: bool) -> int:
     """Print the status; returns the exit code."""
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     holder = DataLock(settings.data_dir).holder()
     if holder is None:

@@ -14,7 +14,7 @@ from services.audit.store import AuditStore
 from services.audit.verification import Verification, verify
 from services.core.database_reader import DatabaseReader
 from services.core.errors import NotFoundError
-from services.core.i18n import _, plural, use_language
+from services.core.i18n import _, plural, use_terminal_language
 from services.core.settings import DATABASE_FILE, Settings
 
 
@@ -26,7 +26,7 @@ def verify_audit(settings: Settings, public_keys: tuple[Path, ...]) -> int:
         NotFoundError: there is no database.
         StorageError: it cannot be read.
     """
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     if not settings.database_url and not (settings.data_dir / DATABASE_FILE).exists():
         raise NotFoundError(

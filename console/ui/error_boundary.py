@@ -16,6 +16,7 @@ import streamlit as st
 import structlog
 
 from console.ui.current_actor import acting_as_page
+from console.ui.reader import speak_to_reader
 from console.ui.session_state import Notices, notify_problem, state_of
 from console.ui.shared.formatting import escape
 from services.core.errors import MillpondError
@@ -33,6 +34,7 @@ def boundary() -> Iterator[None]:
 
     Streamlit's own control flow (stop, rerun, switch page) derives from BaseException and passes through.
     """
+    speak_to_reader()
     try:
         with acting_as_page():
             yield
@@ -53,6 +55,7 @@ def guarded(function: Callable[Args, None]) -> Callable[Args, None]:
 
 def attempt(action: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result | None:
     """Run an action in a widget's callback; an expected failure is shown on the next run and returns None."""
+    speak_to_reader()
     try:
         with acting_as_page():
             return action(*args, **kwargs)

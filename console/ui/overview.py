@@ -20,7 +20,7 @@ from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
-from services.operations.health import Check
+from services.operations.health import Check, component_name
 
 _PERIOD_SECONDS = 3.0
 _REQUESTS_PERIOD_SECONDS = 2.0
@@ -65,7 +65,10 @@ def _figures(services: Services) -> None:
 
 def _checks(services: Services) -> None:
     readiness = services.health.ready()
-    rows = {f"{_check_icon(check)} {escape(check.name)}": escape(check.detail) or " " for check in readiness.checks}
+    rows = {
+        f"{_check_icon(check)} {escape(component_name(check.name))}": escape(check.detail) or " "
+        for check in readiness.checks
+    }
     st.table(rows, border="horizontal")
     minutes = int((time.time() - services.started_at) // 60)
     st.caption(plural("Running for {count} minute.", "Running for {count} minutes.", minutes))

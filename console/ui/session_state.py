@@ -112,6 +112,7 @@ class Key(StrEnum):
     ACCESS_ENTER = "access-give"
     ACCESS_LEAVE = "access-leave"
     SIGN_OUT = "sign-out"
+    LANGUAGE = "language"
     PEOPLE_VIEW = "people-view"
     PEOPLE_SEARCH = "people-search"
     PEOPLE_PAGE = "people-page"

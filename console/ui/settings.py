@@ -13,7 +13,7 @@ from services.chat.models import ChatModels
 from services.chat.models.capabilities import part_name
 from services.chat.types import BackendChoice, BackendKind, BackendStatus
 from services.core.actor import Permission
-from services.core.i18n import _
+from services.core.i18n import _, gap, joined, listed, translated
 from services.core.setting_names import renamed_settings, unknown_variables
 from services.core.settings import Settings
 from services.core.shown_settings import shown_setting
@@ -95,17 +95,17 @@ def _capability_list(status: BackendStatus) -> None:
     """Draw what a server takes of the protocol and what not, once that is known."""
     if not (status.takes or status.refuses):
         return
-    takes = ", ".join(part_name(part) for part in status.takes) or _("questions only")
+    takes = listed(part_name(part) for part in status.takes) or _("questions only")
     text = _("Takes: {parts}.").format(parts=takes)
     if status.refuses:
-        refused = ", ".join(part_name(part) for part in status.refuses)
-        text += " " + _("Does not take: {parts}; questions are sent without.").format(parts=refused)
+        refused = listed(part_name(part) for part in status.refuses)
+        text += gap() + _("Does not take: {parts}; questions are sent without.").format(parts=refused)
     st.caption(escape(text), width="content")
 
 
 def show_status(status: BackendStatus) -> None:
     """Draw a back end's status with its hint."""
-    text = escape(f"{status.message} {status.hint}".strip()) or " "
+    text = escape(joined((status.message, status.hint))) or " "
     title = escape(status.label)
     if status.state == "ready":
         st.success(text, title=title, icon=":material/check_circle:")
@@ -187,7 +187,7 @@ def connection_limits(counts: ConnectionCounts) -> None:
         limit=counts.limit, descriptors=counts.descriptors
     )
     if counts.descriptors_found != counts.descriptors:
-        text += " " + _("(raised at the start from {found:,})").format(found=counts.descriptors_found)
+        text += gap() + _("(raised at the start from {found:,})").format(found=counts.descriptors_found)
     st.caption(f"{text}.")
 
 
@@ -199,7 +199,9 @@ def settings_table(settings: Settings) -> None:
     for name, about in type(settings).model_fields.items():
         shown = plain(shown_setting(settings, name))
         changed = name in settings.model_fields_set
-        rows.append((name, shown, _("yes") if changed else "", about.description or "", f"MILLPOND_{name.upper()}"))
+        rows.append(
+            (name, shown, _("yes") if changed else "", translated(about.description or ""), f"MILLPOND_{name.upper()}")
+        )
     columns = [_("Setting"), _("Value"), _("Set"), _("Description"), _("Environment")]
     st.dataframe(
         pd.DataFrame(rows, columns=columns),
@@ -216,7 +218,7 @@ def settings_table(settings: Settings) -> None:
     for unknown in unknown_variables():
         text = _("{name} in the environment is no setting and was ignored.").format(name=f"`{plain(unknown.name)}`")
         if unknown.nearest:
-            text += " " + _("Is {nearest} meant?").format(nearest=f"`{unknown.nearest}`")
+            text += gap() + _("Is {nearest} meant?").format(nearest=f"`{unknown.nearest}`")
         st.warning(text, icon=":material/help:")
     for setting in renamed_settings():
         st.caption(

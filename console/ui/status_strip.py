@@ -19,10 +19,11 @@ from console.ui.shared.formatting import browser_zone, escape, shorten, size, ti
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.actor import Actor
-from services.core.i18n import _, plural
+from services.core.i18n import _, joined, listed, plural
 from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.headline import brief, headline
 from services.memory.snapshot import RssReading
+from services.operations.health import component_name
 from services.operations.restarts import RestartPhase
 
 _PERIOD_SECONDS = 3.0
@@ -51,7 +52,7 @@ def status_strip(services: Services) -> None:
             _part(
                 actor,
                 PageName.OVERVIEW,
-                _("Needs attention: {part}").format(part=escape(failed[0].name)),
+                _("Needs attention: {part}").format(part=escape(component_name(failed[0].name))),
                 ":material/warning:",
                 escape(failed[0].detail),
             )
@@ -71,7 +72,7 @@ def status_strip(services: Services) -> None:
             PageName.SETTINGS,
             f"{label}, {state}" if state else label,
             _MODEL_ICON.get(model.state, ":material/smart_toy:"),
-            escape(f"{model.message} {model.hint}".strip()),
+            escape(joined((model.message, model.hint))),
         )
         if not services.identity.open_mode:
             _account(actor)
@@ -121,7 +122,7 @@ def _budget(actor: Actor, services: Services) -> None:
         return
     label = _("Memory {level}").format(level=level_word(state.level).lower())
     if closed:
-        refused = ", ".join(gate_name(gate).lower() for gate in closed)
+        refused = listed(gate_name(gate).lower() for gate in closed)
         person = next((closure.person for closure in closed.values() if closure.person), "")
         calm, tense = _("Refused: {what}"), _("{label}, refused: {what}")
         if person:

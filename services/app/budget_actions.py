@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from services.core.actor import SERVICE, person_name
 from services.core.admission import PERSON, Admission, Gate
 from services.core.errors import MillpondError, NotFoundError
-from services.core.i18n import _, plural
+from services.core.i18n import _, joined, plural
 from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.settings import Settings
@@ -159,7 +159,7 @@ def _release(
             with suppress(NotFoundError):
                 outcomes.append(f"{reclaimers.label(each)}: {_release_one(reclaimers, each)}")
         trim_heap()
-        return "; ".join(outcomes) or _("there was nothing of the kind any more")
+        return joined(outcomes, _("; ")) or _("there was nothing of the kind any more")
 
     return BudgetAction(
         name,

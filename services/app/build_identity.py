@@ -12,6 +12,7 @@ import structlog
 from services.core.actor import AccessLevel, Actor
 from services.core.auditing import NOTHING, Action, AuditOutcome, Target
 from services.core.errors import MillpondError
+from services.core.language_choice import LanguageChoices
 from services.core.local_token import remove_local_token, write_local_token
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
@@ -54,6 +55,8 @@ def build_identity(
         now=now,
         collections=lambda: [collection.id for collection in collections.all()],
     )
+    languages = LanguageChoices(preferences)
+    identity.accounts.on_delete(lambda person: languages.choose(person.id, None))
     _reseal(identity)
     return identity
 

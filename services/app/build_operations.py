@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from services.core.actor import SERVICE
 from services.core.admission import Admission
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, joined, plural
 from services.core.machine import MEGABYTE
 from services.core.outgoing import OutgoingRules
 from services.core.settings import Settings
@@ -174,7 +174,7 @@ def _decision_listener(webhook: Webhook) -> Callable[[Decision], None]:
         else:
             return
         if decision.dry_run:
-            text += " " + _("(dry run: nothing is done)")
+            text += gap() + _("(dry run: nothing is done)")
         figures = {"level": float(decision.level), "rss_bytes": float(decision.rss_after)}
         webhook.send(Alert(kind, text, decision.time, figures))
 
@@ -232,7 +232,7 @@ def chat_model_check(models: ChatModels) -> Callable[[], Check]:
         status = models.status()
         detail = status.message or status.label
         warning = status.state in {"down", "unlisted"}
-        return Check(CHAT_MODEL, ok=True, detail=f"{detail} {status.hint}" if warning else detail, warning=warning)
+        return Check(CHAT_MODEL, ok=True, detail=joined((detail, status.hint)) if warning else detail, warning=warning)
 
     return check
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.core.actor import Actor
 from services.core.cache import ByteCache, cache_key, normalised_text
+from services.core.i18n import language
 from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
@@ -25,14 +26,11 @@ FORMAT = 2
 class LibraryStamp:
     """Stands for everything that retrieval depends on: equal stamps mean equal results."""
 
-    def __init__(
-        self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: Embedder, language: str
-    ) -> None:
+    def __init__(self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: Embedder) -> None:
         self._ingestion = ingestion
         self._index = index
         self._library = library
         self._embedder = embedder
-        self._language = language
 
     def __call__(self) -> str | None:
         """Return the stamp, None while documents are changing."""
@@ -40,7 +38,7 @@ class LibraryStamp:
         if version is None:
             return None
         settings = asdict(self._library.retrieval_settings())
-        return json.dumps([version, settings, self._embedder.fingerprint, self._language], sort_keys=True)
+        return json.dumps([version, settings, self._embedder.fingerprint, language()], sort_keys=True)
 
 
 class CachedSearch:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from services.core.database import Database
 from services.core.errors import DamagedError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _
+from services.core.i18n import _, joined, listed
 from services.core.machine import MEGABYTE
 from services.core.settings import DATABASE_FILE, Settings
 from services.operations.health import Check, Health
@@ -40,7 +40,7 @@ def require_database(settings: Settings) -> None:
     if left:
         raise DamagedError(
             _("The data folder {path} has no database {file}, but {names} of one. Nothing was changed.").format(
-                path=folder, file=DATABASE_FILE, names=_(" and ").join(left)
+                path=folder, file=DATABASE_FILE, names=joined(left, _(" and "))
             ),
             _("Put a copy of the whole data folder back, or start on another with --data-dir."),
         )
@@ -61,7 +61,7 @@ def watch_database(database: Database, memory: MemoryMonitor, reporter: EventSin
 def report_files(text: str, names: list[str], reporter: EventSink) -> None:
     """Report that some files, if there are any, are damaged."""
     if names:
-        reporter.event(EventKind.DAMAGE, text.format(names=", ".join(names)))
+        reporter.event(EventKind.DAMAGE, text.format(names=listed(names)))
 
 
 def watch_originals(check: OriginalCheck, memory: MemoryMonitor, reporter: EventSink) -> None:

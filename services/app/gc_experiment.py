@@ -102,7 +102,6 @@ def child_settings(settings: Settings) -> dict[str, Any]:
         "chunk_tokens": settings.chunk_tokens,
         "chunk_overlap_tokens": settings.chunk_overlap_tokens,
         "history_turns": settings.history_turns,
-        "language": settings.language,
         "embedding_device": "cpu",
         "embedding_threads": 1,
         "budget": "off",

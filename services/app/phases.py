@@ -252,7 +252,7 @@ def load_services(
     metrics.register_knowledge(base.metrics, settings, base.caches, knowledge)
 
     enter(_("opening the conversations"))
-    stamp = LibraryStamp(knowledge.ingestion, knowledge.index, knowledge.library, embedder, settings.language)
+    stamp = LibraryStamp(knowledge.ingestion, knowledge.index, knowledge.library, embedder)
     chat = build_chat.build_chat(
         settings,
         base.database,

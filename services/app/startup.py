@@ -19,7 +19,7 @@ from services.app.phases import build_foundation, load_services, open_platform, 
 from services.app.shell_hooks import ShellHooks
 from services.core.errors import CancelledError, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink, NullEventSink
-from services.core.i18n import _, use_language
+from services.core.i18n import _
 from services.core.memory_report import MemoryReport
 from services.core.settings import Settings
 from services.memory.clock import Clock
@@ -222,7 +222,6 @@ class Application:
         self.close()
 
     def _start(self, url: str, patience: float) -> Services:
-        use_language(self.foundation.settings.language)
         self._enter(_("opening the data folder"))
         platform = self._platform = open_platform(
             self.foundation,

@@ -26,7 +26,7 @@ from services.core.actor import SERVICE, Actor
 from services.core.auditing import NOTHING, Action, AuditOutcome, Target, TargetKind, Way, current_origin
 from services.core.database import Database
 from services.core.errors import MillpondError
-from services.core.i18n import _, plural
+from services.core.i18n import _, in_english, plural
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +156,7 @@ class AuditLog:
 
     def _made(self, who: Actor, action: Action, target: Target, outcome: AuditOutcome, detail: str) -> AuditRecord:
         origin = current_origin()
-        name = _text(self._mask(target.name), _MAX_NAME)
+        name = _text(self._mask(in_english(target.name)), _MAX_NAME)
         salt = secrets.token_hex(16) if name else None
         return AuditRecord(
             seq=0,
@@ -174,7 +174,7 @@ class AuditLog:
             salt=salt,
             name_hash=name_hash(salt, name) if salt else "",
             outcome=outcome.value,
-            detail=_text(self._mask(detail), _MAX_DETAIL),
+            detail=_text(self._mask(in_english(detail)), _MAX_DETAIL),
             request_id=_text(origin.request_id, 64),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from services.chat.citations import make_citation, neutralize_marks
 from services.chat.source_headings import mark_headings
 from services.chat.types import Citation, Passage, Quotation, Quotations
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, joined, listed, plural
 
 QUOTE_COUNT = 3
 _MOST_LABEL = 80  # characters
@@ -69,7 +69,7 @@ def _also(found: Quotations, quote: Quotation) -> str:
     """Return the names of further documents that have the same words."""
     cited = found.hits[quote.hit].document_id
     names = dict.fromkeys(found.hits[hit].document for hit in quote.also if found.hits[hit].document_id != cited)
-    return " " + _("(also in {documents})").format(documents=", ".join(names)) if names else ""
+    return gap() + _("(also in {documents})").format(documents=listed(names)) if names else ""
 
 
 def _place(found: Quotations, reason: str) -> QuotedAnswer | None:
@@ -110,7 +110,7 @@ def _hint(found: Quotations, reason: str) -> str:
             document=document,
         )
         if not found.complete:
-            limit += " " + _("Not all that were found are shown: open the document for the rest.")
+            limit += gap() + _("Not all that were found are shown: open the document for the rest.")
     elif found.kind == "comparison":
         limit = _("What is said of each is quoted. To weigh them up needs a language model.")
     elif found.kind == "decision":
@@ -121,7 +121,7 @@ def _hint(found: Quotations, reason: str) -> str:
         return _("These sentences are quoted, because no language model is available. {why}").format(why=reason)
     else:
         return _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
-    return f"{limit} {_connect(reason)}"
+    return joined((limit, _connect(reason)))
 
 
 def _connect(reason: str) -> str:

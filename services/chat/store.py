@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
 from services.core.database import Database, metadata
+from services.core.kept_column import KeptText
 
 Person = int | None
 """Whose a conversation is: the id of an account; None while there are none."""
@@ -45,8 +46,8 @@ messages = sa.Table(
     sa.Column("citations", sa.Text, nullable=False, default="[]"),  # JSON
     sa.Column("cost", sa.Text, nullable=False, default="{}"),  # JSON
     sa.Column("feedback", sa.Integer, nullable=False, default=0),
-    sa.Column("error", sa.Text, nullable=False, default=""),
-    sa.Column("hint", sa.Text, nullable=False, default=""),
+    sa.Column("error", KeptText, nullable=False, default=""),
+    sa.Column("hint", KeptText, nullable=False, default=""),
     sa.Column("finish_reason", sa.String(20), nullable=False, server_default=FinishReason.STOP.value),
     sa.Column("corrections", sa.Text, nullable=False, server_default="[]"),  # JSON
     sa.Index("messages_of_conversation", "conversation_id", "id"),

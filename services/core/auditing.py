@@ -15,6 +15,7 @@ from typing import Protocol
 
 from services.core.actor import Actor
 from services.core.errors import ErrorKind, MillpondError
+from services.core.i18n import joined
 
 
 class Action(StrEnum):
@@ -194,7 +195,7 @@ def audited(
         expected = isinstance(error, MillpondError)
         if not (isinstance(error, MillpondError) and error.kind in _NOT_FAILED):
             reason = str(error) if expected else type(error).__name__
-            sink.audit(actor, action, act.target, AuditOutcome.FAILED, f"{act.detail} {reason}".strip())
+            sink.audit(actor, action, act.target, AuditOutcome.FAILED, joined((act.detail, reason), " "))
         raise
     if not act.skip:
         sink.audit(actor, action, act.target, AuditOutcome.DONE, act.detail)

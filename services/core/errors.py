@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from services.core.i18n import joined, localized
+
 
 class ErrorKind(StrEnum):
     """Kinds of failures; each shell (pages, API, command line) presents every one of them."""
@@ -25,18 +27,29 @@ class ErrorKind(StrEnum):
 class MillpondError(Exception):
     """An expected failure: what happened and what was kept (`message`), and what to do (`hint`).
 
-    Anything else that reaches the shell is a defect and is logged with a reference id.
+    Both are told in the language of whoever reads them, wherever they were raised. Anything else that reaches the shell
+    is a defect and is logged with a reference id.
     """
 
     kind: ErrorKind = ErrorKind.BAD_INPUT
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self._message = message
+        self._hint = hint
+
+    @property
+    def message(self) -> str:
+        """What happened and what was kept."""
+        return localized(self._message)
+
+    @property
+    def hint(self) -> str:
+        """What to do, "" for nothing."""
+        return localized(self._hint)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        return joined((self.message, self.hint))
 
 
 class BadInputError(MillpondError):

@@ -117,7 +117,7 @@ class SecretBox:
         try:
             keys = self._keys()
         except BadInputError as error:
-            raise self._unreadable(label, error.message.rstrip(".")) from error
+            raise self._unreadable(label, error.message.rstrip(".。")) from error
         if not keys:
             raise self._unreadable(label, _("there is no key in {where}").format(where=self._where))
         key = next((key for key in keys if key.id == key_id), None)

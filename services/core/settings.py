@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from services.core.languages import LANGUAGES, matching_language
 from services.core.machine import MEGABYTE
 from services.core.networks import is_host_name, listed, parsed_networks
 from services.core.oidc_settings import OidcSettings
@@ -51,7 +52,10 @@ class Settings(OidcSettings):
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds all state")
     database_url: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in the data folder")
-    language: str = Field("en", description="Language of the texts")
+    language: str = Field(
+        "en",
+        description="Language of the texts where neither a person nor their browser asks for one: en, zh_CN, zh_TW",
+    )
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8501, ge=0, le=65535, description="Port to listen on; 0: any free one")
@@ -279,6 +283,14 @@ class Settings(OidcSettings):
     gguf_cache_precision: Literal["q8_0", "f16"] = Field(
         "q8_0", description="Precision of the local model's context cache: q8_0 takes half the memory of f16"
     )
+
+    @field_validator("language")
+    @classmethod
+    def _is_language(cls, value: str) -> str:
+        language = matching_language(value)
+        if language is None:
+            raise ValueError(f"{value[:40]} is not among the languages there are texts in: {', '.join(LANGUAGES)}")
+        return language
 
     @field_validator("base_path")
     @classmethod

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from services.core.actor import Actor, Permission, Role
 from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BadInputError, ConflictError, NotFoundError
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 from services.identity.ground import IdentityGround, person_not_found
 from services.identity.name_rules import checked_name, name_key
 from services.identity.passwords import check_password
@@ -228,7 +228,7 @@ class Accounts:
             plural("{count} session ended", "{count} sessions ended", sessions),
             plural("{count} token revoked", "{count} tokens revoked", tokens),
         )
-        self._record(actor, Action.PERSON_DELETED, person, ", ".join(ended))
+        self._record(actor, Action.PERSON_DELETED, person, listed(ended))
         return person
 
     def _require_other_admin(self, person: Person) -> None:

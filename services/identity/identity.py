@@ -12,7 +12,7 @@ from services.core.actor import NOBODY, AccessLevel, Actor, Permission, Role
 from services.core.auditing import Action, AuditOutcome, AuditSink, Target, TargetKind
 from services.core.database import Database
 from services.core.errors import BusyError, UnauthorizedError, UnavailableError
-from services.core.i18n import _
+from services.core.i18n import _, joined
 from services.core.memory_report import MemoryReport
 from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
@@ -222,9 +222,7 @@ class Identity:
         if actor is None:
             self.sessions.sign_out(session_name(session))
             raise _disabled()
-        self._ground.audit.audit(
-            actor, Action.SIGN_IN, _target(person), detail=", ".join(part for part in (way.value, words) if part)
-        )
+        self._ground.audit.audit(actor, Action.SIGN_IN, _target(person), detail=joined((way.value, words), ", "))
         proof = known_device if self._devices.device(known_device, person_id) else self._devices.prove(person_id)
         return SignedIn(token, actor, self.sessions.expires(session), proof)
 

@@ -8,7 +8,7 @@ from services.core.actor import SCOPES, Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, ForbiddenError, NotFoundError, UnauthorizedError
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.memory_report import MemoryReport
 from services.identity.ground import IdentityGround, require_own
 from services.identity.name_rules import checked_name
@@ -200,7 +200,7 @@ def _checked_scopes(scopes: Collection[str]) -> list[str]:
             _("There is no scope named {name}.").format(name=unknown[0][:50])
             if unknown
             else _("An API token needs a scope; nothing was changed."),
-            _("There are: {names}.").format(names=", ".join(SCOPES)),
+            _("There are: {names}.").format(names=listed(SCOPES)),
         )
     return [name for name in SCOPES if name in scopes]
 

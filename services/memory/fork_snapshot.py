@@ -31,6 +31,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from services.core.errors import ErrorKind, MillpondError, TimedOutError, TooLargeError, UnavailableError
 from services.core.i18n import _
+from services.core.kept_text import kept, read_kept
 from services.core.machine import MEGABYTE
 from services.memory.fork_permit import CANCELLATION_CHECK_SECONDS, acquire_fork_permit
 from services.memory.process import disable_openblas_threads, rss_bytes
@@ -216,7 +217,7 @@ def _execute(work: Callable[[], Any]) -> tuple[bytes, bytes]:
             return _BYTES, value
         return _JSON, json.dumps(value).encode()
     except MillpondError as error:
-        return _EXPECTED, json.dumps([error.kind, error.message, error.hint]).encode()
+        return _EXPECTED, json.dumps([error.kind, kept(error.message), kept(error.hint)]).encode()
     except BaseException:  # noqa: BLE001 - passed on to the parent, which raises it
         return _DEFECT, traceback.format_exc(limit=50).encode("utf-8", "replace")
 
@@ -293,7 +294,7 @@ def _decode_result(tag: bytes, payload: bytearray) -> Any:
     value = json.loads(payload)
     if tag == _EXPECTED:
         kind, message, hint = value
-        raise _error_of_kind(ErrorKind(kind), message, hint)
+        raise _error_of_kind(ErrorKind(kind), read_kept(message), read_kept(hint))
     return value
 
 

@@ -17,7 +17,7 @@ from services.core.actor import Actor, Permission
 from services.core.auditing import Action, Target, TargetKind, audited
 from services.core.errors import BusyError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.memory_report import Owner
 from services.memory.clock import Clock
 from services.memory.ledger.ledger import Ledger
@@ -105,7 +105,7 @@ class Reclaimers:
         if reclaimer is None or not reclaimer.present():
             raise NotFoundError(
                 _("There is nothing named {name} to release.").format(name=name[:50]),
-                _("Available: {names}.").format(names=", ".join(self.names)),
+                _("Available: {names}.").format(names=listed(self.names)),
             )
         if not self._releasing.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             raise BusyError(_("Something else is being released."), _("Try again in a moment."))

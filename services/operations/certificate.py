@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.core.i18n import _, plural
+from services.core.i18n import _, joined, plural
 from services.operations.health import Check
 
 CERTIFICATE = "certificate"  # the name of the check
@@ -47,6 +47,6 @@ class CertificateInfo:
         return Check(
             CERTIFICATE,
             ok=True,
-            detail=f"{words}. {problem}".strip() if problem else words,
+            detail=joined((words + _("."), problem)) if problem else words,
             warning=bool(problem or self.stage(now)),
         )

@@ -45,6 +45,21 @@ class Readiness:
         }
 
 
+def component_name(name: str) -> str:
+    """Return what a component is called on a page; clients know it by its own name."""
+    names = {
+        "store": _("store"),
+        "index": _("index"),
+        "embedder": _("embedder"),
+        "chat model": _("chat model"),
+        "disk": _("disk"),
+        "accepting": _("accepting"),
+        "database": _("database"),
+        "certificate": _("certificate"),
+    }
+    return names.get(name, name)
+
+
 class Health:
     """Runs health checks. `checks` by the name of the component, in the order in which they are shown."""
 

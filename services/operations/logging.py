@@ -17,6 +17,7 @@ import structlog
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.typing import Processor
 
+from services.core.i18n import in_english
 from services.core.machine import MEGABYTE
 from services.operations.log_escaping import escape_values, shorten
 from services.operations.log_handler import LogHandler, SafeFormatter
@@ -90,6 +91,7 @@ def configure(
             _drop_colored_copy,
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            _in_english,
             mask_values,
             shorten,
             *([escape_values, console] if as_text else [structlog.processors.JSONRenderer(ensure_ascii=False)]),
@@ -131,6 +133,14 @@ def bind_request_id(request_id: str) -> Any:
 def current_request_id() -> str:
     """Return the id of the request that is being served, or ""."""
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
+def _in_english(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write texts in English, whoever the line is about: a log is searched, by others than its readers."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = in_english(value)
+    return event
 
 
 def _rss(rss_bytes: Callable[[], int]) -> Processor:

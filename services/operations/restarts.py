@@ -18,7 +18,7 @@ from services.core.actor import SERVICE, Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import ConflictError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, plural
 from services.core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -142,7 +142,7 @@ class Restarts:
         actor.require(Permission.OPERATE, _("Restart"))
         if refusal := self.refusal():
             raise ConflictError(
-                refusal + " " + _("It was not stopped."),
+                refusal + gap() + _("It was not stopped."),
                 _("Start it with millpond serve --supervise, or set MILLPOND_RESTARTED_BY=service."),
             )
         with self._lock:

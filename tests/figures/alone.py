@@ -75,7 +75,7 @@ API: tuple[str, ...] = (
 COLUMNS: tuple[str, ...] = ("gpu_*",)
 TILES: dict[str, tuple[str, ...]] = {
     "overview": (),
-    "memory": ("Of its limit", "Pressure", "Group"),
+    "memory": ("Of its limit", "Pressure", "Cgroup"),
     # Windows of the last minutes, and what one action did: the tables of the API have the single pauses and effects.
     "collector": (
         "Pauses, last *",

@@ -9,6 +9,7 @@ from console.api.middleware.body_progress import BodyProgress
 from console.api.middleware.forwarded import Forwarded
 from console.api.middleware.headers import ResponseHeaders, holds_content
 from console.api.middleware.host_guard import HostGuard
+from console.api.middleware.language import ReaderLanguage
 from console.api.middleware.limits import BodyLimit, UploadLimit
 from console.api.middleware.request_context import RequestContext
 from console.api.middleware.reserve import Reserve
@@ -20,6 +21,7 @@ __all__ = [
     "BodyProgress",
     "Forwarded",
     "HostGuard",
+    "ReaderLanguage",
     "RequestContext",
     "Reserve",
     "ResponseHeaders",

@@ -14,7 +14,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.audit.audit_log import AuditState
 from services.audit.audit_trail import VerifiedAudit
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 
 _PERIOD_SECONDS = 10.0
 _AT_ONCE = 20_000  # records that are verified when the page is opened: less than a second
@@ -77,12 +77,12 @@ def _sentence(state: AuditState, verified: VerifiedAudit | None) -> None:
 
 def _signed(state: AuditState) -> str:
     if state.signed_at is None:
-        return escape("; " + _("not signed yet")) if state.records else ""
+        return escape(_("; ") + _("not signed yet")) if state.records else ""
     ago = max(0.0, time.time() - state.signed_at)
     text = _("last signed {seconds:.0f} s ago").format(seconds=ago)
     if ago > 120:
         text = _("last signed {minutes:,.0f} min ago").format(minutes=ago / 60)
     if state.last > state.signed:
         further = plural("{count} record since", "{count} records since", state.last - state.signed)
-        text = f"{text}, {further}"
-    return "; " + escape(text)
+        text = listed((text, further))
+    return escape(_("; ") + text)

@@ -17,7 +17,7 @@ from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
 from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.machine import MEGABYTE
 from services.core.time_ranges import PACING, Range, range_label, time_window
 from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
@@ -140,7 +140,7 @@ def _because(decision: Decision) -> str:
         f"{owner_name(owner)} {signed_size(by)}" for by, owner in changes[:_MOST_OWNERS] if abs(by) >= _LEAST_BYTES
     ]
     if owners:
-        parts.append(", ".join(owners))
+        parts.append(listed(owners))
     return escape(" · ".join(parts))
 
 

@@ -32,7 +32,7 @@ def event_kind_name(kind: EventKind) -> str:
     return {
         EventKind.START: _("Start"),
         EventKind.STOP: _("Stop"),
-        EventKind.COLLECTION: _("Collection"),
+        EventKind.COLLECTION: _("Garbage collection"),
         EventKind.TRIM: _("Trim"),
         EventKind.UPLOAD: _("Upload"),
         EventKind.INGESTION: _("Ingestion"),

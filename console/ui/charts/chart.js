@@ -1,6 +1,8 @@
 // One chart. Called with each new `data`; lasting state is kept on the element and, per group of charts that zoom
 // together, on the window.
 const shared = (window.millpondCharts ??= { library: null, groups: new Map() })
+// In the language of the page.
+const words = () => WORDS[document.documentElement.lang] ?? WORDS.en
 
 function library() {
   shared.library ??= new Promise((resolve, reject) => {
@@ -9,7 +11,7 @@ function library() {
     script.onload = () => resolve(window.Plotly)
     script.onerror = () => {
       shared.library = null
-      reject(new Error(WORDS.missing))
+      reject(new Error(words().missing))
     }
     document.head.append(script)
   })
@@ -160,14 +162,14 @@ class Drawing {
       responsive: false,
       showTips: false,
       modeBarButtons: [[
-        { name: "reset", title: WORDS.reset, icon: ICONS.reset, click: () => this.reset() },
+        { name: "reset", title: words().reset, icon: ICONS.reset, click: () => this.reset() },
         {
           name: "picture",
-          title: WORDS.picture,
+          title: words().picture,
           icon: ICONS.picture,
           click: () => Plotly.downloadImage(this.box, { format: "png", filename: this.chart.name, scale: 2 }),
         },
-        { name: "page", title: WORDS.page, icon: ICONS.page, click: () => savePage(this.chart) },
+        { name: "page", title: words().page, icon: ICONS.page, click: () => savePage(this.chart) },
       ]],
     }
   }

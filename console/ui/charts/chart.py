@@ -26,7 +26,8 @@ from starlette.routing import Route
 from console.ui.charts.figure import Chart
 from console.ui.charts.palette import PALETTE
 from console.ui.shared.formatting import escape
-from services.core.i18n import _
+from services.core.i18n import _, speaking
+from services.core.languages import LANGUAGES, PSEUDO, language_tag
 
 PLOTLY_URL = f"/assets/plotly-{version('plotly')}.min.js"
 CHART_URL = "/assets/chart-{digest}.js"
@@ -51,13 +52,16 @@ def plotly_script() -> Path:
 
 @cache
 def chart_script() -> str:
-    """Return `chart.js` with its colours and texts."""
-    words = {
-        "reset": _("Reset the zoom"),
-        "picture": _("Save as an image"),
-        "page": _("Save as a self-contained HTML page"),
-        "missing": _("Plotly could not be loaded. Reload the page."),
-    }
+    """Return `chart.js` with its colours, and its texts in every language: the page's own says which."""
+    words = {}
+    for name in (*LANGUAGES, PSEUDO):
+        with speaking(name):
+            words[language_tag(name)] = {
+                "reset": _("Reset the zoom"),
+                "picture": _("Save as an image"),
+                "page": _("Save as a self-contained HTML page"),
+                "missing": _("Plotly could not be loaded. Reload the page."),
+            }
     # Relative to the page: the console may lie under a path of its own.
     constants = {"SCRIPT": f".{PLOTLY_URL}", "PALETTE": PALETTE, "WORDS": words}
     head = "".join(f"const {name} = {json.dumps(value)}\n" for name, value in constants.items())

@@ -62,7 +62,7 @@ def family_of(owner: Owner) -> ColourFamily:
 def family_name(family: ColourFamily) -> str:
     """Return the name of a family."""
     return {
-        ColourFamily.CODE: _("Code"),
+        ColourFamily.CODE: _("Program code"),
         ColourFamily.MODELS: _("Models"),
         ColourFamily.INDEX: _("Index"),
         ColourFamily.PYTHON: _("Python objects"),

@@ -13,7 +13,7 @@ from console.ui.shared.formatting import count, escape, local_time, milliseconds
 from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
 from services.app.gc_pause_impact import API, PauseImpact, pause_impacts
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 from services.memory.gc.types import GCState, Trial
 from services.memory.sampling.gc_pauses import Pause, longest_pauses, summarize_recent
 
@@ -117,7 +117,7 @@ def waiting_text(waiting: Mapping[str, int]) -> str:
         "upload": lambda n: plural("{count} upload in progress", "{count} uploads in progress", n),
         "look": lambda n: plural("{count} diagnostic in progress", "{count} diagnostics in progress", n),
     }
-    return ", ".join(words[kind](n) if kind in words else f"{n} {kind}" for kind, n in waiting.items())
+    return listed(words[kind](n) if kind in words else f"{n} {kind}" for kind, n in waiting.items())
 
 
 def pauses_chart(recent: Sequence[Pause], span: tuple[float, float]) -> Chart:

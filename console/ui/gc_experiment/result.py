@@ -19,7 +19,7 @@ from console.ui.session_state import notify
 from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes, plain, size
 from services.app.container import Services
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 from services.core.machine import MEGABYTE
 from services.memory.gc.types import GCSettings
 from services.memory.gc_experiment.analysis import Advice, Analysis, Figure, analyze, is_relevant, median_and_range
@@ -182,7 +182,7 @@ def _table(rows: list[dict[str, Any]], name: str) -> None:
 
 def _foot(result: ExperimentResult) -> None:
     source = _("recorded in this service") if result.recorded else _("built in")
-    kinds = ", ".join(f"{name} {count(number)}" for name, number in result.counts.items())
+    kinds = listed(f"{name} {count(number)}" for name, number in result.counts.items())
     st.caption(
         escape(
             _(
@@ -234,7 +234,7 @@ def experiment_charts(result: ExperimentResult) -> tuple[Chart, ...]:
 def short_label(setting: Setting) -> str:
     """Return the short name of a setting, for axes."""
     if setting.control:
-        return _("Control")
+        return _("Control group")
     if not setting.automatic:
         return _("Off")
     if setting.frozen:

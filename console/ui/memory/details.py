@@ -10,8 +10,9 @@ import streamlit as st
 
 from console.ui.charts.annotations import event_kind_name
 from console.ui.error_boundary import guarded
+from console.ui.memory.event_figures import figures_text
 from console.ui.session_state import Key, Query, query_number
-from console.ui.shared.formatting import count, local_time, plain, size
+from console.ui.shared.formatting import count, local_time, plain
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.events import EventKind
@@ -79,7 +80,7 @@ def _events(services: Services, choice: Range) -> None:
         "id": [f"▶ {event.id}" if event.id == number else str(event.id) for event in reversed(found)],
         "kind": [event_kind_name(event.kind) for event in reversed(found)],
         "detail": [plain(event.detail) for event in reversed(found)],
-        "figures": [_figures(event) for event in reversed(found)],
+        "figures": [figures_text(event) for event in reversed(found)],
         "actor": [plain(event.actor) for event in reversed(found)],
     }
     column = st.column_config
@@ -100,19 +101,6 @@ def _events(services: Services, choice: Range) -> None:
 def _between(services: Services, choice: Range, kinds: Sequence[EventKind] = ()) -> list[Event]:
     now = services.memory.clock.time()
     return services.events.between(now - PACING[choice].seconds, now, _MOST_ROWS, kinds or None)
-
-
-def _figures(event: Event) -> str:
-    return ", ".join(_figure(name, value) for name, value in event.figures.items())
-
-
-def _figure(name: str, value: float) -> str:
-    words = name.replace("_", " ").replace("rss", "RSS")
-    if "bytes" in name or "rss" in name:
-        return f"{words.replace('bytes', '').strip()} {size(value)}".strip()
-    if name.endswith("seconds"):
-        return f"{words.removesuffix('seconds').strip()} {value:.3g} s".strip()
-    return f"{words} {value:,.6g}"
 
 
 def _requests(services: Services, _choice: Range) -> None:

@@ -14,7 +14,7 @@ from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, milliseconds, plain, signed_size, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.machine import MEGABYTE
 from services.core.memory_report import MemoryReport, Region
 from services.memory.ledger.ledger import Ledger
@@ -99,7 +99,7 @@ def _detail(resource: MemoryReport) -> str:
     parts = [resource.detail, *(f"{name}: {value}" for name, value in resource.attributes.items())]
     if resource.region is Region.ELSEWHERE:
         parts.append(_("not in RSS"))
-    return plain(", ".join(part for part in parts if part))
+    return plain(listed(part for part in parts if part))
 
 
 def _unknown(unknown: Sequence[str]) -> None:

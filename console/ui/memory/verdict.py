@@ -13,7 +13,7 @@ from console.ui.session_state import Key, MemoryState, Query, state_of
 from console.ui.shared.formatting import browser_zone, escape, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.i18n import _
+from services.core.i18n import _, joined, listed
 from services.core.memory_report import Owner
 from services.memory.leaks.headline import headline, named_steps, step_text, told_steps
 from services.memory.leaks.types import Suspect, SuspectKind, Verdict, VerdictState
@@ -107,7 +107,7 @@ def _steps(verdict: Verdict) -> None:
                 page(PageName.MEMORY),
                 label=escape(step_text(step, verdict.time, browser_zone())),
                 icon=":material/trending_up:" if step.bytes > 0 else ":material/trending_down:",
-                help=escape("; ".join(cause.detail for cause in step.causes if cause.detail)) or None,
+                help=escape(joined((cause.detail for cause in step.causes), _("; "))) or None,
                 query_params={parameter.value: str(value)},
             )
 
@@ -188,7 +188,7 @@ def _figures(shown: MemorySnapshot) -> None:
         figures.append((_("Pressure"), f"{100 * pressure:.1f} %", _("Share of time that something waited for memory")))
     group = sample.get(Series.GROUP_LIMIT)
     if group and (used := sample.get(Series.GROUP_USED)) is not None:
-        figures.append((_("Group"), f"{100 * used / group:.0f} %", _("Of {size}").format(size=size(group))))
+        figures.append((_("Cgroup"), f"{100 * used / group:.0f} %", _("Of {size}").format(size=size(group))))
     with st.container(horizontal=True, gap="small", key="memory-figures"):
         for label, value, note in figures:
             st.metric(label, value, border=True, width=120, help=note or None)
@@ -205,7 +205,7 @@ def watching_text(shown: MemorySnapshot) -> str:
     ]
     spent = sorted(cost.by_activity.items(), key=lambda entry: -entry[1])
     if named := [f"{activity_name(activity)} {100 * cores:.2f}" for activity, cores in spent if 100 * cores >= 0.005]:
-        parts.append(", ".join(named))
+        parts.append(listed(named))
     if cost.peak_activity is not None and cost.peak_age_seconds is not None:
         parts.append(
             _("most in one second: {share} %, {age} ago, by {activity}").format(
@@ -216,7 +216,7 @@ def watching_text(shown: MemorySnapshot) -> str:
         )
     if shown.ledger is not None:
         parts.append(_("it holds {size}").format(size=size(shown.ledger.owners.get(Owner.WATCHING, 0))))
-    return "; ".join(parts) + "."
+    return joined(parts, _("; ")) + _(".")
 
 
 def activity_name(activity: WatchingActivity) -> str:

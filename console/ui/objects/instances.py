@@ -14,7 +14,7 @@ from console.ui.session_state import Key, ObjectsState, Query, query, query_numb
 from console.ui.shared.exports import export_buttons
 from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import (
     GraphNode,
@@ -183,7 +183,7 @@ def _facts(found: ObjectView, holders: RetentionPaths) -> None:
                 referrers=referrers,
                 own=escape(size(found.bytes)),
                 deep=escape(size(found.deep_bytes)),
-                more="" if found.deep_complete else " " + _("and more"),
+                more="" if found.deep_complete else gap() + _("and more"),
                 took=milliseconds(holders.took * 1000),
             )
         )

@@ -16,7 +16,7 @@ from console.ui.shared.secret_fields import empty_secret_fields, new_password_fi
 from console.ui.shared.session_rows import moment, session_rows, since, token_rows
 from services.app.container import Services
 from services.core.actor import Role
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 from services.identity.types import Person, SessionInfo
 
 
@@ -47,7 +47,7 @@ def _facts(services: Services, person: Person) -> str:
         role_word(person.role),
         state_word(person),
         seen,
-        _("in {groups}").format(groups=", ".join(groups)) if groups else _("in no group"),
+        _("in {groups}").format(groups=listed(groups)) if groups else _("in no group"),
         _("second factor since {time}").format(time=moment(person.second_factor_since))
         if person.second_factor_since
         else _("no second factor"),
@@ -58,7 +58,7 @@ def _facts(services: Services, person: Person) -> str:
         documents=plural("{count} document", "{count} documents", used.documents),
         size=size(used.bytes),
     )
-    return f"{escape(', '.join(parts))}  \n:gray[{escape(usage)}]"
+    return f"{escape(listed(parts))}  \n:gray[{escape(usage)}]"
 
 
 def _role(services: Services, person: Person) -> None:

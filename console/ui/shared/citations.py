@@ -136,7 +136,7 @@ def _page(library: Library, document: Document, citation: Citation, first: int) 
     try:
         image = library.reader.page_image(page_actor(), document.id, number, width=1000, highlight=words)
     except MillpondError as error:
-        st.caption(escape(f"{error.message} {error.hint}"))
+        st.caption(escape(str(error)))
         return
     with st.container(border=True):
         st.image(image, width="stretch", alt=_("Page {number}").format(number=number))

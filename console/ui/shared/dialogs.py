@@ -16,7 +16,7 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, notify, state_of
 from console.ui.shared.formatting import escape, size
 from services.core.document_quotes import Quoted
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, plural
 from services.knowledge.types import DeletionReport
 
 Body = Callable[[], None]
@@ -148,8 +148,8 @@ def deletion_text(report: DeletionReport) -> str:
         size=size(report.bytes),
     )
     if report.answers_erased:
-        text += " " + plural("{count} answer was erased.", "{count} answers were erased.", report.answers_erased)
+        text += gap() + plural("{count} answer was erased.", "{count} answers were erased.", report.answers_erased)
     if report.quoted.answers:
         answers = report.quoted.answers
-        text += " " + plural("{count} answer quotes it still.", "{count} answers quote it still.", answers)
+        text += gap() + plural("{count} answer quotes it still.", "{count} answers quote it still.", answers)
     return text

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from console.ui.shared.maths import Formulas
-from services.core.i18n import _
+from services.core.i18n import _, localized
 from services.knowledge.types import DocumentStatus, JobProgress
 
 _JOINER = "\u2060"  # word joiner: invisible, takes no space, never breaks a line
@@ -40,20 +40,20 @@ def escape(text: str) -> str:
 
     Control and direction characters are dropped: they can make a name look like another.
     """
-    text = _CONTROL.sub("", text)
+    text = _CONTROL.sub("", localized(text))
     text = " ".join(text.split())
     return _escape_line(text)
 
 
 def escape_block(text: str) -> str:
     """Return `text` for Markdown with its lines and paragraphs kept."""
-    text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _CONTROL.sub("", localized(text).replace("\r\n", "\n").replace("\r", "\n"))
     return "\n".join(f"{_escape_line(line.strip())}  " if line.strip() else "" for line in text.split("\n"))
 
 
 def plain(text: str) -> str:
     """Return `text` on one line without control characters, for elements that know no Markdown (`st.text`)."""
-    return " ".join(_CONTROL.sub("", text).split())
+    return " ".join(_CONTROL.sub("", localized(text)).split())
 
 
 def _escape_line(text: str) -> str:

@@ -14,7 +14,11 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.core.i18n import language
+from services.core.languages import language_tag
+
 _HEAD = b"<head>"
+_HTML = b'<html lang="en"'
 _SIGNED_OUT = 4401  # as `console.api.middleware.authentication` closes a WebSocket
 _SCRIPT = f"""<script>{{
 const base = new URL("./", window.location.href).href
@@ -68,7 +72,8 @@ class PageFrame:
             else:
                 body += message.get("body", b"")
                 if not message.get("more_body", False):
-                    body = body.replace(_HEAD, _HEAD + _SCRIPT, 1)
+                    spoken = f'<html lang="{language_tag(language())}"'.encode()
+                    body = body.replace(_HTML, spoken, 1).replace(_HEAD, _HEAD + _SCRIPT, 1)
                     headers = MutableHeaders(scope=start)
                     headers["Content-Length"] = str(len(body))
                     for name in ("etag", "last-modified"):  # they are those of the file

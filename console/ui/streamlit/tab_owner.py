@@ -25,6 +25,12 @@ def tab_session() -> str:
     return owner_of(session)[1] if session is not None else ""
 
 
+def tab_person() -> int | None:
+    """Return the id of the person whose tab's script runs, None where nobody signed in."""
+    session = streamlit.current_session()
+    return owner_of(session)[0] if session is not None else None
+
+
 def owner_of(session: AppSession) -> tuple[int | None, str]:
     """Return person and session to which a tab belongs; None and "" where nobody signed in."""
     info = streamlit.user_info(session)

@@ -281,7 +281,7 @@ def open_message(status: BreakerStatus) -> str:
         if status.state is BreakerState.OPEN
         else _("One question is trying it now.")
     )
-    reason = f" ({status.reason.rstrip('.')})" if status.reason else ""
+    reason = f" ({status.reason.rstrip('.。')})" if status.reason else ""
     return plural(
         "{backend} failed once{reason}; no questions are sent to it. {retry}",
         "{backend} failed {count} times in a row{reason}; no questions are sent to it. {retry}",

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.chat.types import FinishReason
 from services.core.errors import BadInputError, MillpondError, TimedOutError, TooLargeError, UnavailableError
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, plural
 
 SERVER_MESSAGE_CHARACTERS = 200
 _TIMED_OUT = {"APITimeoutError", "TimeoutException", "TimeoutError", "StreamChunkTimeoutError"}
@@ -201,10 +201,10 @@ def _by_status(error: BaseException, status: int, reply: str, server: str, model
         )
     text = message.format(server=server, model=model or "?", reply=reply or status, status=status)
     if said:
-        text += " " + _("It says: {reply}").format(reply=reply)
+        text += gap() + _("It says: {reply}").format(reply=reply)
     seconds = getattr(error, "retry_seconds", None)
     if status in {429, 503} and seconds:
-        hint = plural("It asks to wait {count} second.", "It asks to wait {count} seconds.", seconds) + " " + hint
+        hint = plural("It asks to wait {count} second.", "It asks to wait {count} seconds.", seconds) + gap() + hint
     return UnavailableError(text, hint)
 
 

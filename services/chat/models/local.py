@@ -17,7 +17,7 @@ from services.chat.types import BackendChoice, BackendStatus
 from services.core.admission import Admission
 from services.core.errors import MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _
+from services.core.i18n import _, gap
 from services.core.memory_report import MemoryReport
 from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
@@ -90,7 +90,7 @@ class LocalModel:
             self._verifier.require_signature(file)
         message = _("The model is loaded.") if loaded else _("The model is loaded with the first question.")
         if self._verifier.demanded and not loaded:
-            message += " " + _("Its signature is checked before.")
+            message += gap() + _("Its signature is checked before.")
         return BackendStatus(choice.kind, file.stem, "ready", message)
 
     def verify(self, path: str) -> None:

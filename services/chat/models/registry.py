@@ -23,7 +23,7 @@ from services.core.admission import Admission
 from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import BadInputError, MillpondError, NotFoundError
 from services.core.events import EventKind, EventSink, NullEventSink
-from services.core.i18n import _
+from services.core.i18n import _, joined, listed
 from services.core.model_signatures.verifier import refusals_keep_choice
 from services.core.outgoing import OutgoingRules
 from services.core.preferences import Preferences
@@ -231,7 +231,7 @@ class ChatModels:
             label = complete.model or label
             return self._server_status(complete, label)
         except UnreachableError as error:
-            hint = f"{error.hint} " + _("Until then the documents are quoted.")
+            hint = joined((error.hint, _("Until then the documents are quoted.")))
             return BackendStatus(choice.kind, label, "down", error.message, hint)
         except MillpondError as error:
             return BackendStatus(choice.kind, label, "down", error.message, error.hint)
@@ -270,7 +270,7 @@ class ChatModels:
         known = self.capabilities.get(choice.url, choice.model)
         status = replace(status, takes=known.takes(), refuses=known.refuses())
         if status.state == "unlisted" and known.known:
-            message = f"{status.message} " + _("It has answered all the same.")
+            message = joined((status.message, _("It has answered all the same.")))
             return replace(status, state="ready", message=message, hint="")
         return status
 
@@ -354,19 +354,19 @@ class ChatModels:
                 label,
                 "ready" if models else "down",
                 _("Found at {server}; its models: {models}.").format(
-                    server=servers.host_of(choice.url), models=", ".join(models[:10]) or _("none")
+                    server=servers.host_of(choice.url), models=listed(models[:10]) or _("none")
                 ),
                 "" if models else _("Fetch a model first, with Ollama for example: ollama pull NAME."),
             )
         if choice.model not in models and f"{choice.model}:latest" not in models:
-            server, listed = servers.host_of(choice.url), ", ".join(models[:10]) or _("none")
+            server, names = servers.host_of(choice.url), listed(models[:10]) or _("none")
             if choice.kind is BackendKind.OLLAMA:
                 return BackendStatus(
                     choice.kind,
                     label,
                     "down",
                     _("{server} does not offer the model {model}.").format(server=server, model=choice.model),
-                    _("It offers: {models}.").format(models=listed),
+                    _("It offers: {models}.").format(models=names),
                 )
             return BackendStatus(
                 choice.kind,
@@ -374,7 +374,7 @@ class ChatModels:
                 "unlisted",
                 _("{server} does not list the model {model}.").format(server=server, model=choice.model),
                 _("It lists: {models}. Questions are sent to it all the same, as the name may be an alias.").format(
-                    models=listed
+                    models=names
                 ),
             )
         return BackendStatus(

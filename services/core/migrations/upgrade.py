@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.core.database import Database
 from services.core.errors import ConflictError, MillpondError, StorageError
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.migrations.backup import back_up, backups_of, remove
 from services.core.schema_version import HEAD, REVISIONS, SchemaState, schema_state, this_version, writer_of
 
@@ -146,7 +146,7 @@ def one_transaction(connection: Connection) -> Iterator[None]:
     if broken:
         raise StorageError(
             _("A migration would leave references to nothing ({tables}); the database is as it was before.").format(
-                tables=", ".join(sorted(broken))
+                tables=listed(sorted(broken))
             ),
             _("Go on with the version before, and report this."),
         )

@@ -21,7 +21,7 @@ from typing import Any
 import structlog
 
 from services.core.errors import DamagedError, TimedOutError, UnavailableError
-from services.core.i18n import _
+from services.core.i18n import _, joined, listed
 from services.core.machine import MEGABYTE
 from services.core.model_signatures.child import BUNDLE, CONTENT, FILES, KEY, SIGNER, WHOLE_FILE
 from services.core.model_signatures.private_copy import PrivateCopy, stamp, stamps
@@ -274,9 +274,9 @@ class ModelVerifier:
         parts = []
         for kind, text in said.items():
             if found := names.get(kind):
-                listed = ", ".join(_("the file") if name == WHOLE_FILE else name for name in found)
-                parts.append(text.format(names=listed))
-        return "; ".join(parts)
+                shown = listed(_("the file") if name == WHOLE_FILE else name for name in found)
+                parts.append(text.format(names=shown))
+        return joined(parts, _("; "))
 
     def _refused(self, path: Path, reason: str) -> RefusedModelError:
         return RefusedModelError(

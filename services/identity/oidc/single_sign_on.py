@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from services.core.actor import Actor
 from services.core.errors import MillpondError, UnauthorizedError
-from services.core.i18n import _
+from services.core.i18n import _, joined
 from services.identity.identity import Identity
 from services.identity.oidc.flow import Flows, SignInFlow
 from services.identity.oidc.id_token import verified_claims
@@ -109,10 +109,10 @@ class SingleSignOn:
             person_id = self._identity.links.at_provider(self._rules.issuer, str(claims["sub"]))
             signed_in, tokens = self._entered(claims, visitor), claims.get(_TOKEN, "")
         except ProviderRefusalError as error:
-            self._identity.sign_in_refused(person_id, f"{SignInWay.OIDC.value}: {error.reason}")
+            self._identity.sign_in_refused(person_id, joined((SignInWay.OIDC.value, error.reason), ": "))
             raise
         except UnauthorizedError as error:
-            self._identity.sign_in_refused(person_id, f"{SignInWay.OIDC.value}: {error.message}")
+            self._identity.sign_in_refused(person_id, joined((SignInWay.OIDC.value, error.message), ": "))
             raise
         self._remember(signed_in.actor.session_id, str(tokens))
         return signed_in, flow.place

@@ -20,7 +20,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from services.core.i18n import use_language
 from services.knowledge.formats import detect
 from services.knowledge.parsing import limits, protocol, worker
 
@@ -266,7 +265,6 @@ def _send_exit(status: int, code: int, seconds: float) -> None:
 def main() -> None:
     """Start the event loop with the configuration on the command line, or run the one job given there, too."""
     config = json.loads(sys.argv[1])
-    use_language(config["language"])
     if len(sys.argv) > 2:
         worker.run_standalone(json.loads(sys.argv[2]), config)
         return

@@ -244,7 +244,6 @@ class ParserPool:
     def _config(self) -> dict[str, Any]:
         return {
             "tokenizer": str(self._tokenizer_file),
-            "language": self._settings.language,
             "idle_seconds": self._idle_seconds,
             "warm_seconds": self._warm_seconds,
         }

@@ -19,6 +19,7 @@ from services.core.errors import (
     TooLargeError,
     UnavailableError,
 )
+from services.core.kept_text import kept, read_kept
 from services.knowledge.types import ChunkDraft, Section
 
 # Exit code of a child without memory for an error message.
@@ -61,7 +62,7 @@ def chunk_message(draft: ChunkDraft) -> bytes:
 
 def error_message(error: MillpondError, trace: str = "") -> bytes:
     """Return an error as a message; `trace` is for the log only."""
-    return encode_message("error", error.kind.value, error.message, error.hint, trace)
+    return encode_message("error", error.kind.value, kept(error.message), kept(error.hint), trace)
 
 
 def decode_section(values: Sequence[Any]) -> Section:
@@ -79,4 +80,4 @@ def decode_chunk(values: Sequence[Any]) -> ChunkDraft:
 def decode_error(values: Sequence[Any]) -> MillpondError:
     """Return the error that a message carries."""
     kind, message, hint, _trace = values
-    return _ERRORS.get(kind, BadInputError)(message, hint)
+    return _ERRORS.get(kind, BadInputError)(read_kept(message), read_kept(hint))

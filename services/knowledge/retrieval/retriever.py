@@ -15,7 +15,7 @@ from services.core.actor import Actor
 from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
 from services.core.events import EventSink, NullEventSink, Timer
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
@@ -74,8 +74,9 @@ class Retriever:
         letters, letter_bytes = script_cache_size()
         return MemoryReport(
             name=_("Search caches"),
-            detail=f"{plural('{count} term', '{count} terms', terms)}, "
-            f"{plural('{count} letter', '{count} letters', letters)}",
+            detail=listed(
+                (plural("{count} term", "{count} terms", terms), plural("{count} letter", "{count} letters", letters))
+            ),
             bytes=term_bytes + letter_bytes,
             loads=1,
             owner=Owner.OWN_CACHES,

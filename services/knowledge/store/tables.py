@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from services.core.database import metadata
+from services.core.kept_column import KeptText
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -143,8 +144,8 @@ jobs = sa.Table(
     sa.Column("kind", sa.String(20), nullable=False),
     # queued, working, ready, failed or cancelled; the progress of "working" is in `ProgressBoard`.
     sa.Column("state", sa.String(20), nullable=False, index=True),
-    sa.Column("error", sa.Text, nullable=False, default=""),
-    sa.Column("hint", sa.Text, nullable=False, default=""),
+    sa.Column("error", KeptText, nullable=False, default=""),
+    sa.Column("hint", KeptText, nullable=False, default=""),
     # How often the job was claimed; a worker with an older number has lost it.
     sa.Column("run", sa.Integer, nullable=False, default=0),
     # How often the process died while the job was active.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 from services.core.events import EventKind, EventSink
+from services.core.i18n import joined
 from services.memory.budget.types import BudgetAction, BudgetLevel, Decision, DecisionKind
 
 MAX_DECISIONS = 500
@@ -39,7 +40,7 @@ class Journal:
             self._reporter.action(
                 decision.actor,
                 EventKind.BUDGET,
-                ": ".join(part for part in parts if part),
+                joined(parts, ": "),
                 level=decision.level,
                 kind=_KINDS.index(decision.kind),
                 step=place,

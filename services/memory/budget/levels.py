@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from services.core.i18n import _, plural
+from services.core.i18n import _, listed, plural
 from services.memory.budget.types import Budget, BudgetLevel
 
 # Use that stays between the two bounds of a watermark for so long counts as left: no action can free what stays
@@ -107,7 +107,7 @@ class RefusalLog:
         if not self._counts:
             return ""
         with self._lock:
-            names = ", ".join(name for name, _count in self._counts.most_common(_MAX_NAMES))
+            names = listed(name for name, _count in self._counts.most_common(_MAX_NAMES))
             if not self._begin_reported:
                 self._begin_reported = True
                 return _("Refused for lack of memory: {names}").format(names=names)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import structlog
 
-from services.core.i18n import _, plural
+from services.core.i18n import _, gap, joined, plural
 from services.memory.gc.types import GCState
 
 log = structlog.get_logger(__name__)
@@ -123,7 +123,7 @@ def explain_full_collections(state: GCState, rules: Rules | None = None) -> str:
         "those that survived it (the gate; in CPython: long_lived_pending, long_lived_total)."
     ).format(least=_format_count(least or 0))
     if state.long_lived is None or state.pending is None:
-        return counted + " " + _("This Python does not expose the two numbers.")
+        return counted + gap() + _("This Python does not expose the two numbers.")
     need = -(-state.long_lived // 4)
     now = _("Now there are {pending} of the {need} needed (objects that had survived: {total}): the gate is closed.")
     if state.pending >= need:
@@ -133,7 +133,7 @@ def explain_full_collections(state: GCState, rules: Rules | None = None) -> str:
     text = now.format(
         pending=_format_count(state.pending), need=_format_count(need), total=_format_count(state.long_lived)
     )
-    return f"{counted} {text}"
+    return joined((counted, text))
 
 
 def explain_threshold2(state: GCState, rules: Rules | None = None) -> str:
@@ -160,7 +160,7 @@ def explain_threshold2(state: GCState, rules: Rules | None = None) -> str:
             "Full collections may come earlier where {need} objects (a quarter of those that survived the last "
             "one) survive within fewer than {least} net allocations; otherwise the gate decides."
         ).format(need=_format_count(state.long_lived // 4), least=_format_count(least))
-    return f"{effect} {lesson}"
+    return joined((effect, lesson))
 
 
 def explain_freezing(state: GCState) -> str:
@@ -170,8 +170,8 @@ def explain_freezing(state: GCState) -> str:
         "among these objects stay, and gc.get_objects() does not return them, so counts of objects leave them out."
     )
     if not state.frozen:
-        return text + " " + _("Nothing is frozen.")
-    return text + " " + plural("{count} object is frozen now.", "{count} objects are frozen now.", state.frozen)
+        return text + gap() + _("Nothing is frozen.")
+    return text + gap() + plural("{count} object is frozen now.", "{count} objects are frozen now.", state.frozen)
 
 
 def _join_values(values: Thresholds) -> str:

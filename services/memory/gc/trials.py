@@ -14,7 +14,7 @@ from services.core.actor import SERVICE, Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import ConflictError, ForbiddenError, MillpondError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.core.preferences import Preferences
 from services.memory.clock import Clock
 from services.memory.gc.interpreter import (
@@ -297,4 +297,4 @@ def describe_settings(settings: GCSettings) -> str:
     else:
         parts.append(_("switched on"))
     parts.append(_("collect when idle on") if settings.policy else _("collect when idle off"))
-    return ", ".join(parts)
+    return listed(parts)

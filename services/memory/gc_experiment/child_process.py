@@ -21,7 +21,7 @@ import psutil
 import structlog
 
 from services.core.errors import CancelledError, MillpondError, TimedOutError, TooLargeError, UnavailableError
-from services.core.i18n import _
+from services.core.i18n import _, gap
 from services.core.machine import MEGABYTE
 from services.memory.gc_experiment.child import ChildOrders
 from services.memory.gc_experiment.types import RunFigures
@@ -175,7 +175,7 @@ def _crash_error(status: int, output: str) -> MillpondError:
         how = _("with exit code {code}").format(code=status)
     return UnavailableError(
         _("A run of the experiment crashed {how}.").format(how=how)
-        + (" " + _("Its last output: {output}").format(output=last[:200]) if last else ""),
+        + (gap() + _("Its last output: {output}").format(output=last[:200]) if last else ""),
         _("The log has the details. The machine may have been short of memory."),
     )
 

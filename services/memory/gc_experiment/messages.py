@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.core.i18n import _, plural
+from services.core.i18n import _, joined, plural
 from services.memory.gc_experiment.analysis import ALPHA, MIN_ANALYSIS_ROUNDS, Advice, Analysis, Figure, Ratio
 from services.memory.gc_experiment.types import ExperimentResult
 from services.memory.gc_experiment.workload import label
@@ -62,7 +62,7 @@ def recommendation(analysis: Analysis, result: ExperimentResult) -> str:
                 "{share:.2f}% of CPU time."
             ).format(share=100 * analysis.share)
         )
-    return " ".join(parts)
+    return joined(parts)
 
 
 def _reason(analysis: Analysis, result: ExperimentResult) -> str:
@@ -104,4 +104,4 @@ def _noisy(analysis: Analysis) -> str:
 
 
 def _join_changes(figures: tuple[Figure, ...], ratios: Mapping[Figure, Ratio]) -> str:
-    return "; ".join(f"{figure_name(figure)} {change(ratios[figure])}" for figure in figures)
+    return joined((f"{figure_name(figure)} {change(ratios[figure])}" for figure in figures), _("; "))

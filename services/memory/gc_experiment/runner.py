@@ -16,7 +16,7 @@ from services.core.actor import Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
 from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _, plural
+from services.core.i18n import _, joined, plural
 from services.core.machine import MEGABYTE
 from services.memory.clock import Clock
 from services.memory.gc_experiment.analysis import analyze
@@ -236,7 +236,7 @@ class Experiments:
         done = _("Run {run} of {runs}.").format(run=state.run, runs=state.runs)
         self._state = replace(state, phase=phase, remaining=None, message=message, hint=hint)
         ended = _("cancelled") if phase is ExperimentPhase.CANCELLED else _("failed")
-        text = _("threshold experiment {ended}: {text}").format(ended=ended, text=f"{message} {done}")
+        text = _("threshold experiment {ended}: {text}").format(ended=ended, text=joined((message, done)))
         self._emit(state.actor, text)
 
     def _series(self, rounds: int) -> ExperimentSeries:

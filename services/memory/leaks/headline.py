@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 
 from services.core.events import EventKind
-from services.core.i18n import _, plural
+from services.core.i18n import _, joined, listed, localized, plural
 from services.core.machine import MEGABYTE
 from services.memory.leaks.course import Cause, Course, CourseShape, Step
 from services.memory.leaks.messages import is_counted, kind_name
@@ -136,7 +137,7 @@ def causes_text(step: Step) -> str:
     """Return what caused a step, or that nothing on the time line explains it."""
     names = list(dict.fromkeys(_cause_name(cause) for cause in step.causes))
     if names:
-        return _(" and ").join(names)
+        return joined(names, _(" and "))
     if step.gap:
         return _("not measured")
     return _("unexplained, gradually") if step.gradual else _("unexplained")
@@ -153,14 +154,14 @@ def _cause_name(cause: Cause) -> str:
         EventKind.RELEASE: _("release"),
         EventKind.DELETION: _("deletion"),
         EventKind.BUDGET: _("budget"),
-        EventKind.COLLECTION: _("collection"),
+        EventKind.COLLECTION: _("garbage collection"),
         EventKind.EXPERIMENT: _("experiment"),
         EventKind.RESTART: _("restart"),
     }
     if name := known.get(cause.kind):
         return name
     # What was loaded or set is said in the event itself.
-    detail = cause.detail.partition(" (")[0]
+    detail = re.split(r" \(|（", localized(cause.detail))[0]
     return detail if len(detail) <= _MOST_NAME else f"{detail[: _MOST_NAME - 1]}…"
 
 
@@ -175,7 +176,7 @@ def _shape_text(verdict: Verdict, zone: tzinfo) -> str:
     if course.shape is CourseShape.FLAT:
         text = _("Flat since {since} at {level}").format(since=since, level=level)
         if verdict.slope_per_hour is not None and course.seconds >= HOUR_SECONDS:
-            text += f", {growth_text(verdict)}"
+            text += _(", {text}").format(text=growth_text(verdict))
         else:
             text += _(", {change} since").format(change=change)
         text += _excursions_text(verdict, course, zone)
@@ -209,7 +210,7 @@ def _excursions_text(verdict: Verdict, course: Course, zone: tzinfo) -> str:
             low=low,
             high=high,
         )
-    return f", {text}" + _why_text(verdict, found, zone)
+    return _(", {text}").format(text=text) + _why_text(verdict, found, zone)
 
 
 def _why_text(verdict: Verdict, found: Sequence[Step], zone: tzinfo) -> str:
@@ -217,14 +218,14 @@ def _why_text(verdict: Verdict, found: Sequence[Step], zone: tzinfo) -> str:
     names = list(dict.fromkeys(causes_text(step) for step in named_steps(found)))
     if len(found) == 1:
         names.append(moment_text(found[0].time, verdict.time, zone))
-    return _(" ({cause})").format(cause=", ".join(names))
+    return _(" ({cause})").format(cause=listed(names))
 
 
 def _steps_text(verdict: Verdict, zone: tzinfo) -> str:
     steps, course = told_steps(verdict), verdict.course
     text = ""
     if steps:
-        texts = ", ".join(step_text(step, verdict.time, zone) for step in named_steps(steps))
+        texts = listed(step_text(step, verdict.time, zone) for step in named_steps(steps))
         if verdict.state is not VerdictState.FLAT:
             head = plural("; {count} step in that time: ", "; {count} steps in that time: ", len(steps))
         elif len(steps) <= NAMED_STEPS:

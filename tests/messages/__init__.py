@@ -1,0 +1,1 @@
+"""The catalogues of texts: extracted, compared, compiled (`make messages`) and checked."""

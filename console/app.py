@@ -29,7 +29,6 @@ state = application().state
 services = state.services if isinstance(state, Ready) else None
 visitor = visitor_of(services) if services is not None else None
 current = st.navigation(groups(lambda name: visitor is None or in_menu(visitor, name)), expanded=True)
-language_frame()
 exposure_banner(application().foundation.settings)
 if services is None:
     with boundary():
@@ -51,3 +50,4 @@ else:
             show_dialog(current.url_path)
         with st.bottom, boundary():  # below the chat's input, always visible
             status_strip(services)
+language_frame()

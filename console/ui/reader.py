@@ -6,12 +6,11 @@ messages and the page's own `lang` follow it there.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import streamlit as st
 
-from console.requested_language import LANGUAGE_COOKIE, LANGUAGE_COOKIE_SECONDS
+from console.requested_language import LANGUAGE_COOKIE, LANGUAGE_COOKIE_SECONDS, requested_language
 from console.ui import runtime_access
 from console.ui.session_state import Key, state_of
 from console.ui.streamlit.internals import current_session_id
@@ -22,15 +21,16 @@ from services.core.languages import ENGLISH, LANGUAGES, first_language, language
 
 _BROWSER = ""  # the choice to follow the browser
 # The cookie lies at the console's own path; the frame has told the page where that is.
-_SCRIPT = """<script>{{
-const words = {words}
-document.documentElement.lang = words.tag
-if (words.choice !== null) {{
+_JS = f"""
+export default function ({{ data }}) {{
+  document.documentElement.lang = data.tag
+  if (data.choice === null) return
   const path = new URL(window.__streamlit?.BACKEND_BASE_URL ?? "/", window.location.href).pathname
-  const age = words.choice ? {seconds} : 0
-  document.cookie = `{cookie}=${{words.choice}}; path=${{path}}; samesite=lax; max-age=${{age}}`
+  const age = data.choice ? {LANGUAGE_COOKIE_SECONDS} : 0
+  document.cookie = `{LANGUAGE_COOKIE}=${{data.choice}}; path=${{path}}; samesite=lax; max-age=${{age}}`
 }}
-}}</script>"""
+"""
+_frame = st.components.v2.component("millpond_language", js=_JS)
 
 
 @dataclass
@@ -106,12 +106,15 @@ def _choose() -> None:
 
 
 def language_frame() -> None:
-    """Tell the browser the language of the page, and a choice that was made."""
+    """Tell the browser the language of the page where its frame came in another one, and a choice that was made."""
     reader = state_of(Reader)
-    words = {"tag": language_tag(language()), "choice": reader.chosen if reader.unwritten else None}
+    served = requested_language(
+        st.context.cookies.get(LANGUAGE_COOKIE, ""), st.context.headers.get("Accept-Language", ""), _setting()
+    )
+    if reader.language != served or reader.chosen is not None:
+        choice = reader.chosen if reader.unwritten else None
+        _frame(key="language-frame", data={"tag": language_tag(language()), "choice": choice}, height=1)
     reader.unwritten = False
-    script = _SCRIPT.format(words=json.dumps(words), cookie=LANGUAGE_COOKIE, seconds=LANGUAGE_COOKIE_SECONDS)
-    st.html(script, unsafe_allow_javascript=True)
 
 
 ask_for_language(_known_language)

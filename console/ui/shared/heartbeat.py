@@ -22,7 +22,6 @@ import streamlit as st
 
 from console.ui.streamlit.internals import TICK
 from services.core.i18n import _, language, plural
-from services.core.languages import LANGUAGES
 from services.core.memory_report import MemoryReport, Owner
 from services.memory.ledger.object_size import ObjectSizer
 
@@ -64,23 +63,25 @@ _caches: weakref.WeakSet[TickCache[Any]] = weakref.WeakSet()
 class TickCache(Generic[Value]):
     """Values that all tabs share during a tick: the first request builds the value, concurrent ones wait for it.
 
-    Keeps one value per key and language, and at most `most` keys. Ticks follow the process's clock, not that of the
-    samples.
+    Keeps one value per key and language, and at most `most` keys of each. Ticks follow the process's clock, not that
+    of the samples.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most * len(LANGUAGES)  # what is drawn has texts in it
+        self._most = most
         self._lock = threading.Lock()
-        self._entries: OrderedDict[object, _TickEntry[Value]] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, object], _TickEntry[Value]] = OrderedDict()
         _caches.add(self)
 
     def get(self, key: object, seconds: float, build: Callable[[], Value]) -> Value:
         """Return the value of `key`, built at most once per tick of `seconds`."""
         with self._lock:
-            entry = self._entries.setdefault((language(), key), _TickEntry())
-            self._entries.move_to_end((language(), key))
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
+            reader = language()  # what is drawn has texts in it
+            entry = self._entries.setdefault((reader, key), _TickEntry())
+            self._entries.move_to_end((reader, key))
+            alike = [each for each in self._entries if each[0] == reader]
+            for oldest in alike[: -self._most]:
+                del self._entries[oldest]
         with entry.lock:
             tick = int(time.monotonic() / seconds)
             if entry.value is None or entry.tick != tick:

@@ -8,8 +8,8 @@ has all that may be meant.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from services.knowledge.text.folding import fold
 
@@ -233,14 +233,14 @@ def _with_stemmer(languages: Iterable[str], script: str) -> tuple[str, ...]:
     return tuple(language for language in languages if language in STEMMED[script])
 
 
-def _evidence(words: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+def _evidence(words: Iterable[tuple[str, str]]) -> dict[str, dict[str, float]]:
     """Return by script how much speaks for each language; scripts without words are left out."""
-    evidence: dict[str, Counter[str]] = {}
+    evidence: dict[str, dict[str, float]] = {}
     for word, folded in words:
         script = script_of_word(word)
         if not script:
             continue
-        scores = evidence.setdefault(script, Counter())
+        scores = evidence.setdefault(script, defaultdict(float))
         if (known := _WORDS[script].get(folded)) is not None:
             for language in known[0]:
                 scores[language] += known[1]
@@ -252,10 +252,11 @@ def _evidence(words: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
     return evidence
 
 
-def _likely(evidence: Counter[str], share: float) -> tuple[str, ...]:
+def _likely(evidence: Mapping[str, float], share: float) -> tuple[str, ...]:
     if not evidence:
         return ()
     most = max(evidence.values())
     if most < _LEAST:
         return ()
-    return tuple(language for language, score in evidence.most_common() if score >= share * most)
+    ranked = sorted(evidence, key=lambda language: -evidence[language])
+    return tuple(language for language in ranked if evidence[language] >= share * most)

@@ -26,6 +26,9 @@ from services.knowledge.text.terms import query_terms, read_question, terms
         ("naïve ＡＢＣ ﬁne", ["naive", "abc", "fine"]),
         ("Ёлка", ["елка"]),
         ("हिन्दी", ["हिन्दी"]),
+        ("मेरी मरम्मत", ["मेरी", "मरम्मत"]),
+        ("tiếng Việt", ["tieng", "viet"]),
+        ("злой й", ["злой", "й"]),
         ("", []),
         ("— … !?", []),
     ],
@@ -84,6 +87,15 @@ def test_terms_hold_nothing_that_a_query_language_knows(text: str) -> None:
         ("مُحَمَّد", "محمد"),
         ("إسلام", "اسلام"),
         ("کتاب", "كتاب"),
+        ("کتاب‌ها", "كتابها"),
+        ("ہے", "هے"),
+        ("محمـــد", "محمد"),
+        ("ज़रूरत", "जरूरत"),
+        ("पाँच", "पांच"),
+        ("葛\U000e0100城", "葛城"),
+        ("ｺﾝﾋﾟｭｰﾀｰ", "コンピューター"),
+        ("ΟΔΟΣ", "οδός"),
+        ("й", "и\u0306"),
         ("שָׁלוֹם", "שלום"),
         ("٢٠٢٦", "2026"),
         ("२०२६", "2026"),
@@ -92,6 +104,12 @@ def test_terms_hold_nothing_that_a_query_language_knows(text: str) -> None:
 def test_style_width_case_and_marks_do_not_matter(one: str, other: str) -> None:
     """What people type differently gives the same terms."""
     assert terms(one) == terms(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("мой", "мои"), ("ভয", "ভয়"), ("ꪀꪱ", "ꪀ"), ("か", "が"), ("ปา", "ป่า")])
+def test_other_letters_are_other_words(one: str, other: str) -> None:
+    """What looks like an accent is one in Latin and Greek; elsewhere it makes another letter, vowel or tone."""
+    assert terms(one) != terms(other)
 
 
 @pytest.mark.parametrize(

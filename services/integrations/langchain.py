@@ -43,7 +43,7 @@ from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore, HitRow
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.unit_of_work import DocumentWriter
-from services.knowledge.text.terms import terms
+from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft
 
 DEFAULT_COLLECTION = "LangChain"
@@ -248,8 +248,8 @@ def _text(external_id: str, text: str, metadata: dict[str, Any]) -> ExternalText
         raise BadInputError(
             _("The metadata of “{id}” cannot be written as JSON; nothing was added.").format(id=external_id)
         ) from error
-    words = terms(text)
-    return ExternalText(external_id, ChunkDraft(text=text, tokens=len(words), terms=" ".join(words)), metadata)
+    words = lexical_terms(text, (), "")
+    return ExternalText(external_id, ChunkDraft(text=text, tokens=words.count(" ") + 1, terms=words), metadata)
 
 
 def _document(row: HitRow) -> Document:

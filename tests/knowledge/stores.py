@@ -16,7 +16,7 @@ from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.deletions import delete
 from services.knowledge.store.revisions import activate, insert_chunks
 from services.knowledge.store.tables import collections, documents, revisions
-from services.knowledge.text.terms import terms
+from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft
 
 
@@ -47,7 +47,7 @@ class IndexedStore:
         """Store a document; return the ids of its chunks."""
         now = datetime.now(UTC)
         vectors = self.embedder.embed_chunks(texts)
-        drafts = [ChunkDraft(text=text, tokens=1, terms=" ".join(terms(text))) for text in texts]
+        drafts = [ChunkDraft(text=text, tokens=1, terms=lexical_terms(text, (), "")) for text in texts]
         with self.database.write() as connection:
             document = connection.execute(
                 documents.insert().values(

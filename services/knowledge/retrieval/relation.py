@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from services.knowledge.retrieval.question_kinds import ASKING
 from services.knowledge.text.terms import terms
+from services.knowledge.text.unspaced import is_unspaced
 
 ASKING_TERMS = frozenset(term for word in ASKING for term in terms(word))
 # What words count that a question has because it is one.
@@ -88,7 +89,9 @@ def stem_of(name: str) -> str:
 
 def _forms(asked: AbstractSet[str], words: AbstractSet[str]) -> dict[str, str]:
     """Return by word the term of the question that it is another form of, for terms that no word equals."""
-    missing = [term for term in asked - words if len(term) >= _SHORTEST_FORM and term.isascii() and term.isalpha()]
+    missing = [
+        term for term in asked - words if len(term) >= _SHORTEST_FORM and term.isalpha() and not is_unspaced(term)
+    ]
     forms: dict[str, str] = {}
     for word in words:
         for term in missing:

@@ -25,6 +25,7 @@ from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
 from services.knowledge.retrieval.wording import Asked, Wording, corrected
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
+from services.knowledge.text.stems import bare
 from services.knowledge.text.terms import located_terms
 from services.knowledge.types import EmbedderTrust, Hit, Quote, RetrievalSettings, SearchResult
 
@@ -234,7 +235,7 @@ class Retriever:
             hits=tuple(hits),
             relevant=bool(hits) and hits[0].score >= fusion.baseline(matches.get(hits[0].chunk_id, {})),
             dense_trust=trust,
-            terms=tuple(asked.terms),
+            terms=tuple(dict.fromkeys(map(bare, asked.terms))),
             corrections=asked.corrections,
             embed_ms=dense.embed_ms,
             dense_ms=dense_ms,

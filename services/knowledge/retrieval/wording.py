@@ -1,8 +1,8 @@
 """How a question is read: its terms, what else they may be written as, and which of its words are typing errors.
 
-What else a word may be counts less than the word itself: other forms of it (`inflections`), and, where the documents
-have neither the word nor another form, the nearest word that they have. A word that the embedder's tokenizer has as a
-whole is no typing error: it names something that the documents do not deal with.
+What else a word may be counts less than the word itself: other forms of it, by its stem (`text/stems.py`), and, where
+the documents have neither the word nor another form, the nearest word that they have. A word that the embedder's
+tokenizer has as a whole is no typing error: it names something that the documents do not deal with.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from services.knowledge.retrieval.inflections import languages_of, other_forms
 from services.knowledge.retrieval.scoring import Alternative
 from services.knowledge.store.lexical import LexicalStore
 from services.knowledge.text.folding import fold
+from services.knowledge.text.stems import question_stems
 from services.knowledge.text.terms import read_question, terms
 from services.knowledge.types import Correction
 
@@ -68,11 +68,8 @@ class Wording:
         """
         located, wholes = read_question(question)
         words = [term for term, _places in located]
-        languages = languages_of(words[:100])
-        forms: dict[str, list[str]] = {}
-        for word in dict.fromkeys(words):
-            if len(forms) < _MOST_FORMS and (others := other_forms(word, languages)):
-                forms[word] = others
+        stems = question_stems(question)
+        forms = {word: stems[word] for word in [word for word in dict.fromkeys(words) if word in stems][:_MOST_FORMS]}
         candidates = [*words, *(whole.term for whole in wholes), *(one for found in forms.values() for one in found)]
         counts = self._lexical.frequencies(candidates)
         corrections = self._corrections(question, words, forms, _Seen(self._lexical, counts, readable))

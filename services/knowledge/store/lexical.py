@@ -24,7 +24,7 @@ from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.scope import MOST_POSTINGS, allowed, few_ids, first_within, is_present, postings
 from services.knowledge.store.tables import chunks, documents
 from services.knowledge.store.vocabulary import has_word, nearest_word
-from services.knowledge.text.terms import is_unspaced
+from services.knowledge.text.unspaced import is_unit
 
 # Postings that one search may visit: about 10 ms.
 MAX_POSTINGS = 6_000
@@ -247,7 +247,7 @@ class LexicalStore:
             counted.update((term, count) for term, count in connection.execute(_COUNT, {"terms": part}))
         for term in missing:
             if _is_prefix(term):
-                bounds = {"first": term, "after": chr(ord(term) + 1)}
+                bounds = {"first": term, "after": term[:-1] + chr(ord(term[-1]) + 1)}
                 counted[term] = min(int(connection.scalar(_COUNT_PREFIX, bounds) or 0), rows)
         with self._lock:
             if self._recent_totals == (rows, occurrences):
@@ -277,8 +277,8 @@ class LexicalStore:
 
 
 def _is_prefix(term: str) -> bool:
-    """Whether a term is a prefix query: one character of a script without spaces matches all terms it begins."""
-    return len(term) == 1 and is_unspaced(term)
+    """Whether a term is a prefix query: one unit of a script without spaces matches all terms it begins."""
+    return is_unit(term)
 
 
 def _quoted(term: str) -> str:

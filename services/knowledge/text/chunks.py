@@ -277,14 +277,15 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
 
 
 def lexical_terms(text: str, place: Sequence[str], name: str) -> str:
-    """Return the lexical terms of a chunk, joined by blanks: of its text, then of its place and document name."""
+    """Return the lexical terms of a chunk, joined by blanks: of its text, place and document name, then the stems."""
+    from services.knowledge.text.stems import stem_terms
     from services.knowledge.text.terms import terms
 
     words = terms(text)
     known = set(words)
-    stem = name.rsplit(".", 1)[0]
-    words += [word for word in terms(" ".join((*place, stem))) if word not in known]
-    return " ".join(words)
+    whole_place = " ".join((*place, name.rsplit(".", 1)[0]))
+    words += [word for word in terms(whole_place) if word not in known]
+    return " ".join(words + stem_terms(text, whole_place))
 
 
 def _place(section: Section) -> tuple[int | None, str]:

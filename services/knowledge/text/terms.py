@@ -1,9 +1,10 @@
 """Segmentation of text into the terms of lexical search.
 
 One rule for all languages. Text is folded (compatibility forms, case, accents, Chinese style) and cut into runs of
-letters, digits and marks. A run in a script that is written without spaces becomes overlapping pairs of characters;
-anything else is a word. Nothing here depends on a language, apart from the plural endings of words in Latin letters,
-see `term_of`. Codes, names of programs and dates also become one term that stands for the whole.
+letters, digits and marks. A run in a script that is written without spaces becomes overlapping pairs of its units,
+characters or syllables (`unspaced`); anything else is a word. Nothing here depends on a language, apart from the plural
+endings of words in Latin letters, see `term_of`; stems are made by `stems`. Codes, names of programs and dates also
+become one term that stands for the whole.
 
 Pure Python with few imports: the parser's child process uses it, too.
 """
@@ -18,30 +19,17 @@ from enum import Enum
 from services.knowledge.text import codes
 from services.knowledge.text.dates import find_dates
 from services.knowledge.text.folding import fold
+from services.knowledge.text.unspaced import SCRIPTS, units
 
 # Of what `terms` returns: stored terms of another version are made anew (`services.knowledge.store.term_version`).
-TERMS_VERSION = 2
-# Scripts whose words are not set apart by spaces: those of line breaking classes ID, CJ and SA
-# (https://www.unicode.org/reports/tr14/), and Hangul, whose particles are glued to the word before them.
-_UNSPACED = (
-    "\u0e00-\u0eff"  # Thai, Lao
-    "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Myanmar
-    "\u1780-\u17ff"  # Khmer
-    "\u1950-\u19df\u1a20-\u1aaf\uaa80-\uaadf"  # Tai Le, New Tai Lue, Tai Tham, Tai Viet
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"  # kana and iteration marks
-    "\u3100-\u312f\u31a0-\u31bf"  # Bopomofo
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-    "\ua000-\ua48f"  # Yi
-    "\uac00-\ud7a3"  # Hangul
-)
+TERMS_VERSION = 3
 _JOINERS = r"'.,\-/:_~"
 # A run of one kind, or words and numbers joined by one of the characters that may stand inside them.
 _RUN = re.compile(
-    rf"(?P<unspaced>[{_UNSPACED}]+)"
-    rf"|(?P<joined>[^\s{_UNSPACED}{_JOINERS}]+(?:[{_JOINERS}][^\s{_UNSPACED}{_JOINERS}]+)+)"
-    rf"|(?P<word>[^\s{_UNSPACED}{_JOINERS}]+)"
+    rf"(?P<unspaced>[{SCRIPTS}]+)"
+    rf"|(?P<joined>[^\s{SCRIPTS}{_JOINERS}]+(?:[{_JOINERS}][^\s{SCRIPTS}{_JOINERS}]+)+)"
+    rf"|(?P<word>[^\s{SCRIPTS}{_JOINERS}]+)"
 )
-_RUN_OF_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _DIGITS = re.compile(r"[\d./-]+\Z")
 _SIBILANT_PLURALS = ("ches", "shes", "sses", "xes", "zes")
@@ -61,10 +49,9 @@ class Whole:
 def terms(text: str) -> list[str]:
     """Return the terms of a text to index, in order, with repetitions.
 
-    Each consists of letters, digits and marks. A run of an unspaced script gives each character together with the
-    next one and the last one by itself, so that every character begins a term: a search for one character is a search
-    for a prefix. "5.4.5", "A-12" and "parseHeader" give their parts and the whole in one piece, dates one more term
-    (`find_dates`).
+    Each consists of letters, digits and marks. A run of an unspaced script gives each unit together with the next one
+    and the last one by itself, so that every unit begins a term: a search for one is a search for a prefix. "5.4.5",
+    "A-12" and "parseHeader" give their parts and the whole in one piece, dates one more term (`find_dates`).
     """
     found: list[str] = []
     runs: list[str] = []
@@ -79,7 +66,8 @@ def terms(text: str) -> list[str]:
         if kind is _Kind.WORD:
             found.append(term_of(run))
         elif kind is _Kind.UNSPACED:
-            found.extend(run[at : at + 2] for at in range(len(run)))
+            signs = units(run)
+            found.extend(map("".join, zip(signs, [*signs[1:], ""], strict=True)))
         else:
             wholes = _wholes(run)
             found.extend(_parts(run))
@@ -91,14 +79,14 @@ def terms(text: str) -> list[str]:
 
 
 def query_terms(text: str) -> list[str]:
-    """Return the distinct terms to search for, in order: as `terms`, but a character only where it stands alone."""
+    """Return the distinct terms to search for, in order: as `terms`, but a unit only where it stands alone."""
     return list(dict.fromkeys(term for term, _place in located_terms(text)))
 
 
 def located_terms(text: str) -> list[tuple[str, range]]:
     """Return a query's terms in order, each with the places that it covers.
 
-    A place is a word or, in a script without spaces, a character; neighbouring pairs of characters share one.
+    A place is a word or, in a script without spaces, a unit; neighbouring pairs of units share one.
     """
     return read_question(text)[0]
 
@@ -124,11 +112,11 @@ def read_question(text: str) -> tuple[list[tuple[str, range]], list[Whole]]:
                 found_wholes.append(Whole(term, range(place, place + 1), exact=True))
             place += 1
         elif kind is _Kind.UNSPACED:
-            pairs = range(len(run) - 1)
-            located += [(run[at : at + 2], range(place + at, place + at + 2)) for at in pairs] or [
-                (run, range(place, place + 1))
-            ]
-            place += len(run)
+            signs = units(run)
+            located += [
+                (signs[at] + signs[at + 1], range(place + at, place + at + 2)) for at in range(len(signs) - 1)
+            ] or [(run, range(place, place + 1))]
+            place += len(signs)
         else:
             parts, wholes = _parts(run), _wholes(run)
             located += [(part, range(place + at, place + at + 1)) for at, part in enumerate(parts)]
@@ -146,11 +134,6 @@ def read_question(text: str) -> tuple[list[tuple[str, range]], list[Whole]]:
         Whole(number, range(starts[first], starts[after]), exact=True) for first, after, number in _phones(runs)
     ]
     return located, found_wholes
-
-
-def is_unspaced(term: str) -> bool:
-    """Return whether a term is written in a script without spaces."""
-    return _RUN_OF_UNSPACED.match(term) is not None
 
 
 class _Kind(Enum):

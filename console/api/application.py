@@ -14,6 +14,7 @@ from console.api import (
     chat,
     conversations,
     deletions,
+    document_pages,
     documents,
     gc,
     gc_experiment,
@@ -64,6 +65,7 @@ def create_api() -> FastAPI:
     for router in (
         operations.health_router,
         documents.router,
+        document_pages.router,
         documents.imports_router,
         documents.collections_router,
         documents.jobs_router,

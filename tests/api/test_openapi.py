@@ -46,7 +46,13 @@ _COURSE = "The verdict says since when memory is flat, and names what it rose an
 _MEASURED = (
     "`measured_at` of `/api/status`, `/api/requests` and `/api/budget` and `since_ledger_bytes` of `/api/memory`"
 )
+_RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document_id}/recognition`"
+_PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
+_REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
+    "POST /api/documents/{document_id}/reread": _REREAD,
+    "GET /api/documents/{document_id}/recognition": _RECOGNITION,
+    "GET /api/documents/{document_id}/pages/{page}": _PAGE_PICTURES,
     f"GET /api/memory / {_READ} / properties / verdict / properties / course": _COURSE,
     f"GET /api/memory / {_READ} / properties / verdict / required / course": _COURSE,
     f"GET /api/memory / {_READ} / properties / verdict / properties / left_out": _COURSE,

@@ -132,7 +132,7 @@ class Settings(OidcSettings):
         "noted, and pictures are refused",
     )
     ocr_memory_mb: int = Field(
-        2048, ge=512, description="Address space of the process that recognises text, in MB; there is one at most"
+        2048, ge=128, description="Address space of the process that recognises text, in MB; there is one at most"
     )
     ocr_page_seconds: int = Field(60, ge=5, description="CPU time for recognising the text of one page, in seconds")
     ocr_threads: int = Field(1, ge=1, description="Threads of the process that recognises text")

@@ -2,8 +2,8 @@
 
 Pages are XQuAD paragraphs in fonts of Debian's packages (fonts-liberation2, fonts-wqy-zenhei, fonts-arphic-uming,
 fonts-noto-cjk; others are found where `OCR_FONTS` says), drawn at 150 and 200 dpi, half of them askew by half a degree,
-and saved as JPEGs of middling quality, as scanners do. They go through the parser's child and the process that recognises
-text, as an upload does; white space does not count.
+and saved as JPEGs of middling quality, as scanners do. They go through the parser's child and the process that
+recognises text, as an upload does; white space does not count.
 """
 
 from __future__ import annotations

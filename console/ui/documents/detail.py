@@ -206,5 +206,5 @@ def recognition_text(recognition: Recognition) -> str:
         pages=recognition.pages,
         mean=f"{recognition.confidence:.0%}",
         least=f"{recognition.least_confidence:.0%}",
-        page=recognition.least_page,
+        page=str(recognition.least_page),
     )

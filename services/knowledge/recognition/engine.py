@@ -53,7 +53,7 @@ class RecognitionEngine:
 
     def __init__(self, *, threads: int = 1) -> None:
         import cv2
-        from rapidocr import RapidOCR  # type: ignore[import-untyped]
+        from rapidocr import RapidOCR
 
         cv2.setNumThreads(threads)
         parameters: dict[str, Any] = {
@@ -89,7 +89,7 @@ class RecognitionEngine:
     def _lines(self, picture: NDArray[np.uint8]) -> list[_Found]:
         import numpy as np
 
-        found = self._engine(np.ascontiguousarray(picture[:, :, ::-1]), return_word_box=True)
+        found: Any = self._engine(np.ascontiguousarray(picture[:, :, ::-1]), return_word_box=True)
         if found.boxes is None or not found.txts:
             return []
         # The engine leaves out a line that it has no words of; which one, it does not say.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import pypdfium2  # type: ignore[import-untyped]
 from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
@@ -63,8 +64,18 @@ def pdf_of(*pages: Image.Image | str, rotation: int = 0) -> bytes:
         else:
             width, height = 595.0, 595.0 * each.height / each.width
             canvas.setPageSize((width, height))
-            canvas.setPageRotation(rotation)
             canvas.drawImage(ImageReader(each), 0, 0, width, height)
         canvas.showPage()
     canvas.save()
+    return turned(out.getvalue(), rotation) if rotation else out.getvalue()
+
+
+def turned(data: bytes, rotation: int) -> bytes:
+    """Return a PDF whose pages are to be shown turned clockwise."""
+    out = io.BytesIO()
+    document = pypdfium2.PdfDocument(data)
+    for sheet in document:
+        sheet.set_rotation(rotation)
+    document.save(out)
+    document.close()
     return out.getvalue()

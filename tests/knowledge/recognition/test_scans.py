@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,7 +42,8 @@ def recognizer(pool: ParserPool) -> psutil.Process:
     (found,) = [
         child
         for child in psutil.Process(pool.pids()[0]).children()
-        if any(part.endswith("parsing.recognizer") for part in child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE
+        and any(part.endswith("parsing.recognizer") for part in child.cmdline())
     ]
     return found
 
@@ -49,7 +52,7 @@ def test_a_scan_between_pages_of_text_is_read_and_its_words_are_marked(harness: 
     """A PDF of both kinds: all its text is found, it says which page was a picture and how sure it is, and a quote is
     marked where it stands on that page.
     """
-    data = scans.pdf_of("A page of ordinary text about barges.", scans.page())
+    data = scans.pdf_of("A page of ordinary text about barges.", scans.strip(LINES))
     document = harness.ready("mixed.pdf", data)
     assert document.status is DocumentStatus.READY
     text = "\n".join(section.text for section in harness.library.reader.sections(SERVICE, document.id))
@@ -70,9 +73,9 @@ def test_a_scan_between_pages_of_text_is_read_and_its_words_are_marked(harness: 
         for x in range(0, picture.width, 2)
         if (pixel := picture.getpixel((x, y)))[0] > 200 and pixel[2] < 190  # type: ignore[index]
     ]
-    # The end of the second line: after the others, a tenth of the page below its top.
+    # The end of the second line of four.
     assert marked
-    assert all(0.3 < x < 0.8 and 0.09 < y < 0.13 for x, y in marked), (min(marked), max(marked))
+    assert all(0.55 < x < 0.8 and 0.27 < y < 0.44 for x, y in marked), (min(marked), max(marked))
     # What was recognised goes with its document.
     harness.library.delete(SERVICE, [document.id])
     assert harness.count("recognized_pages") == 0
@@ -185,8 +188,10 @@ def test_pages_that_lie_on_their_side_or_head_are_read(parse: Parse, rotation: i
     assert text_of(found).splitlines() == list(LINES[:3])
     (page,) = found.recognized
     boat = next(word.box for word in page.words if word.text.startswith("Boats"))
-    across = boat.left < boat.right < 5000 if rotation == 90 else boat.left > 8000
-    assert across, boat
+    begins = (
+        (4000 < boat.left < 5000 and boat.top < 1000) if rotation == 90 else (boat.right > 9500 and boat.top > 4000)
+    )
+    assert begins, boat
 
 
 def test_chinese_and_english_on_one_page(parse: Parse) -> None:
@@ -214,8 +219,8 @@ def test_a_text_layer_that_says_nothing_is_not_used(parse: Parse) -> None:
 
 def test_pictures_that_are_too_large_or_damaged_are_refused(parse: Parse) -> None:
     """A small file that would unpack to gigabytes, and files that end too early, say what is wrong with them."""
-    bomb = scans.saved(Image.new("1", (60_000, 40_000)))
-    assert len(bomb) < 1_000_000
+    size = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 40_000, 1, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size)) + bytes(100)
     with pytest.raises(TooLargeError, match="2400 million pixels"):
         parse(bomb, "bomb.png")
     whole = scans.saved(scans.strip(), "JPEG")
@@ -223,8 +228,6 @@ def test_pictures_that_are_too_large_or_damaged_are_refused(parse: Parse) -> Non
         with pytest.raises(BadInputError, match=r"damaged|incomplete") as caught:
             parse(data, "scan")
         assert caught.value.hint
-    with pytest.raises(BadInputError, match="seldom text"):
-        parse(b"GIF89a" + bytes(100), "a.gif")
 
 
 @pytest.fixture
@@ -254,7 +257,7 @@ def test_switched_off_pictures_are_refused(own: Callable[..., ParserPool], tmp_p
         read(pool, tmp_path, scans.saved(scans.strip()))
     with pytest.raises(BadInputError, match="no text layer"):
         read(pool, tmp_path, scans.pdf_of(scans.strip()), "scan.pdf")
-    assert psutil.Process(pool.pids()[0]).children() == []
+    assert until(lambda: not psutil.Process(pool.pids()[0]).children())
 
 
 def test_the_engine_is_loaded_in_its_own_process_alone(own: Callable[..., ParserPool], tmp_path: Path) -> None:
@@ -290,7 +293,7 @@ def test_too_little_memory_for_the_engine_is_no_fault_of_the_file(
     own: Callable[..., ParserPool], tmp_path: Path
 ) -> None:
     """Pages of text are kept and the others are noted; a file of pictures alone can be tried again, and says how."""
-    pool = own(ocr_memory_mb=512)
+    pool = own(ocr_memory_mb=300)
     found = read(pool, tmp_path, scans.pdf_of("A page of ordinary text.", scans.strip()), "mixed.pdf")
     assert text_of(found) == "A page of ordinary text."
     assert notes(found) == ["Text recognition failed on page 2, which is a picture"]

@@ -33,7 +33,8 @@ def scan(page: Any) -> Image.Image:
     width, height = page.get_size()
     longest = max(width, height, 1.0)
     scale = min(max(_SCAN_SCALE, _LEAST_SIDE / longest), _MOST_SCALE, _MOST_SIDE / longest)
-    return page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
+    picture: Image.Image = page.render(scale=scale, may_draw_forms=False).to_pil().convert("RGB")
+    return picture
 
 
 def lines_in_order(picture: RecognizedPicture) -> list[RecognizedLine]:

@@ -24,6 +24,7 @@ from services.knowledge.parsing.pool import ParserPool
 from tests.benchmarks.server import paragraphs
 from tests.benchmarks.table import Row
 from tests.knowledge.parsing.pools import pool_with
+from tests.knowledge.recognition.processes import recognizer
 from tests.knowledge.recognition.scans import A4, pdf_of
 
 PAGES = int(os.environ.get("OCR_PAGES", "100"))
@@ -120,6 +121,7 @@ def run() -> list[Row]:
     errors: dict[tuple[str, int], int] = defaultdict(int)
     characters: dict[tuple[str, int], int] = defaultdict(int)
     seconds: list[float] = []
+    cpu = [0.0, 0.0]  # of the process that recognises text, after the first page and after the last one
     peak = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -134,7 +136,9 @@ def run() -> list[Row]:
                 key = (page.language, page.dpi)
                 errors[key] += wrong
                 characters[key] += len(wanted)
-                peak = max(peak, _peak_bytes(pool))
+                process = recognizer(pool)
+                peak = max(peak, _peak_bytes(process))
+                cpu = [cpu[0] if number else sum(process.cpu_times()[:2]), sum(process.cpu_times()[:2])]
                 print(f"{number} {key} {taken:.1f} s, {wrong} of {len(wanted)} wrong", flush=True)
         finally:
             pool.close()
@@ -147,14 +151,13 @@ def run() -> list[Row]:
                 detail = f"{characters[key]} characters, edit distance without white space"
                 rows.append(Row(f"OCR: characters right, {language}, {dpi} dpi", right, 0.985, True, detail))
     rows.append(Row("OCR: s a page", sum(seconds) / len(seconds), 4.0, False, f"{len(seconds)} pages, upload's path"))
+    detail = "of one thread; what a page takes when nothing else computes"
+    rows.append(Row("OCR: CPU s a page", (cpu[1] - cpu[0]) / len(seconds), None, False, detail))
     rows.append(Row("OCR: peak RSS of its process, MB", peak / 1e6, 900, False, "VmHWM, with its libraries"))
     return rows
 
 
-def _peak_bytes(pool: ParserPool) -> int:
-    """Return the most memory that the process which recognises text has had."""
-    for child in psutil.Process(pool.pids()[0]).children():
-        if any(part.endswith("parsing.recognizer") for part in child.cmdline()):
-            status = Path(f"/proc/{child.pid}/status").read_text()
-            return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    return 0
+def _peak_bytes(process: psutil.Process) -> int:
+    """Return the most memory that a process has had."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))

@@ -64,23 +64,23 @@ def _draw_pdf(
 
 
 def _picture(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    from services.knowledge.formats.pictures import picture_files
+    from services.knowledge.formats import pictures
 
-    return picture_files.read_picture(stream, reading)
+    return pictures.read_picture(stream, reading)
 
 
 def _picture_pages(stream: BinaryIO) -> int:
-    from services.knowledge.formats.pictures import picture_files
+    from services.knowledge.formats import pictures
 
-    return picture_files.page_count(stream)
+    return pictures.page_count(stream)
 
 
 def _draw_picture(
     stream: BinaryIO, page: int, width: int, _highlight: Sequence[str], marks: Sequence[Sequence[float]]
 ) -> bytes:
-    from services.knowledge.formats.pictures import picture_files
+    from services.knowledge.formats import pictures
 
-    return picture_files.render(stream, page, width, marks)
+    return pictures.render(stream, page, width, marks)
 
 
 def _docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.core.errors import UnavailableError
 from services.core.i18n import _
-from services.knowledge.recognition.recognized import Box, RecognizedLine, RecognizedPicture, RecognizedWord
+from services.knowledge.recognition.recognized import RecognizedLine, RecognizedPicture, RecognizedWord, WordBox
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,9 +142,9 @@ def _words(parts: Any) -> tuple[RecognizedWord, ...]:
     return tuple(RecognizedWord(str(text), _around(box)) for text, _score, box in parts if box is not None)
 
 
-def _around(corners: Any) -> Box:
+def _around(corners: Any) -> WordBox:
     xs, ys = [float(x) for x, _y in corners], [float(y) for _x, y in corners]
-    return Box(min(xs), min(ys), max(xs), max(ys))
+    return WordBox(min(xs), min(ys), max(xs), max(ys))
 
 
 def _other_turns(lines: Sequence[_Found]) -> Sequence[int]:
@@ -205,12 +205,12 @@ def _turned_back(line: RecognizedLine, quarters: int, width: int, height: int) -
     if not quarters:
         return line
 
-    def back(box: Box) -> Box:
+    def back(box: WordBox) -> WordBox:
         if quarters == 1:
-            return Box(box.top, height - box.right, box.bottom, height - box.left)
+            return WordBox(box.top, height - box.right, box.bottom, height - box.left)
         if quarters == 2:
-            return Box(width - box.right, height - box.bottom, width - box.left, height - box.top)
-        return Box(width - box.bottom, box.left, width - box.top, box.right)
+            return WordBox(width - box.right, height - box.bottom, width - box.left, height - box.top)
+        return WordBox(width - box.bottom, box.left, width - box.top, box.right)
 
     words = tuple(RecognizedWord(word.text, back(word.box)) for word in line.words)
     return RecognizedLine(line.text, line.confidence, back(line.box), line.straight, words)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from services.knowledge.recognition.recognized import Box, RecognizedLine
+from services.knowledge.recognition.recognized import RecognizedLine, WordBox
 
 # Lines that share so much of the height of the lower one stand beside each other.
 _SAME_ROW = 0.5
@@ -53,7 +53,7 @@ def _blocks(lines: list[RecognizedLine]) -> Iterable[TextBlock]:
             yield TextBlock([[each]])
 
 
-def _middle(box: Box) -> float:
+def _middle(box: WordBox) -> float:
     return (box.top + box.bottom) / 2
 
 
@@ -111,7 +111,7 @@ def rows_of(lines: Iterable[RecognizedLine]) -> list[list[RecognizedLine]]:
     return [sorted(row, key=lambda line: line.straight.left) for row in rows]
 
 
-def _beside(one: Box, other: Box) -> bool:
+def _beside(one: WordBox, other: WordBox) -> bool:
     shared = min(one.bottom, other.bottom) - max(one.top, other.top)
     return shared > _SAME_ROW * min(one.height, other.height)
 

@@ -17,7 +17,7 @@ SCALE = 10_000
 _MOST_BYTES = 32 * 1024 * 1024
 
 
-class Box(NamedTuple):
+class WordBox(NamedTuple):
     """A rectangle with the origin at the upper left."""
 
     left: float
@@ -38,7 +38,7 @@ class RecognizedWord(NamedTuple):
     """A word, or a character of a script without spaces, and its box."""
 
     text: str
-    box: Box
+    box: WordBox
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class RecognizedLine:
 
     text: str
     confidence: float
-    box: Box
-    straight: Box
+    box: WordBox
+    straight: WordBox
     words: tuple[RecognizedWord, ...] = ()
 
 
@@ -131,7 +131,7 @@ def picture_facts(picture: RecognizedPicture) -> dict[str, Any]:
 def picture_of(facts: dict[str, Any]) -> RecognizedPicture:
     """Return the picture that `picture_facts` made facts of."""
     lines = tuple(
-        RecognizedLine(text, confidence, Box(*box), Box(*straight), tuple(words_of(words)))
+        RecognizedLine(text, confidence, WordBox(*box), WordBox(*straight), tuple(words_of(words)))
         for text, confidence, box, straight, words in facts["lines"]
     )
     width, height = facts["size"]
@@ -140,10 +140,10 @@ def picture_of(facts: dict[str, Any]) -> RecognizedPicture:
 
 def words_of(facts: Iterable[Sequence[Any]]) -> list[RecognizedWord]:
     """Return words that JSON has as text, left, top, right, bottom."""
-    return [RecognizedWord(word[0], Box(*word[1:])) for word in facts]
+    return [RecognizedWord(word[0], WordBox(*word[1:])) for word in facts]
 
 
-def _rounded(box: Box) -> list[float]:
+def _rounded(box: WordBox) -> list[float]:
     return [round(edge, 1) for edge in box]
 
 

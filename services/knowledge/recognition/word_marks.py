@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from services.knowledge.recognition.recognized import SCALE, Box, RecognizedWord
+from services.knowledge.recognition.recognized import SCALE, RecognizedWord, WordBox
 from services.knowledge.text.sentences import clauses
 
 MOST_BOXES = 400
@@ -24,8 +24,8 @@ def marks(words: Sequence[RecognizedWord], wanted: Iterable[str]) -> list[tuple[
 
     Letters and digits are compared alone, so that line breaks, hyphens and the marks of tables make no difference.
     """
-    letters = _Letters(words)
-    found: list[Box] = []
+    letters = _PageLetters(words)
+    found: list[WordBox] = []
     for text in wanted:
         spans = letters.find(text) or [
             span
@@ -44,7 +44,7 @@ def marks(words: Sequence[RecognizedWord], wanted: Iterable[str]) -> list[tuple[
     ]
 
 
-class _Letters:
+class _PageLetters:
     """The letters and digits of words in lower case, each with the number of its word."""
 
     def __init__(self, words: Sequence[RecognizedWord]) -> None:
@@ -80,15 +80,15 @@ class _Letters:
         )
 
 
-def _joined(boxes: Sequence[Box]) -> list[Box]:
+def _joined(boxes: Sequence[WordBox]) -> list[WordBox]:
     """Return the boxes of words that follow each other as one a line."""
-    joined: list[Box] = list(boxes[:1])
+    joined: list[WordBox] = list(boxes[:1])
     for before, box in pairwise(boxes):
         last = joined[-1]
         overlap = min(before.bottom, box.bottom) - max(before.top, box.top)
         goes_on = box.left >= before.left and box.left - before.right < _JOINED_GAP * max(box.height, before.height)
         if goes_on and overlap > 0.5 * min(box.height, before.height):
-            joined[-1] = Box(
+            joined[-1] = WordBox(
                 min(last.left, box.left),
                 min(last.top, box.top),
                 max(last.right, box.right),

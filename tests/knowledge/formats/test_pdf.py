@@ -262,7 +262,7 @@ def test_chinese_placed_character_by_character_needs_no_fonts(tmp_path: Path) ->
 
 
 def test_characters_without_a_meaning_are_left_out_and_noted(pool_without_ocr: ParserPool, tmp_path: Path) -> None:
-    """Without text recognition a font without a map to Unicode gives no garbage; what others say on the page is kept."""
+    """Without text recognition a font without a map to Unicode gives no garbage; what others say is kept."""
     codes = "".join(f"{36 + number * 7 % 55:04x}" for number in range(120))
     path = tmp_path / "upload"
     path.write_bytes(

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from services.knowledge.formats.pdf.pdf_scans import lines_in_order, page_text
-from services.knowledge.recognition.recognized import Box, RecognizedLine, RecognizedPicture
+from services.knowledge.recognition.recognized import RecognizedLine, RecognizedPicture, WordBox
 
 
 def line(text: str, left: float, top: float, width: float = 400, height: float = 30) -> RecognizedLine:
-    box = Box(left, top, left + width, top + height)
+    box = WordBox(left, top, left + width, top + height)
     return RecognizedLine(text, 0.99, box, box)
 
 

@@ -23,6 +23,7 @@ from tests.knowledge.formats.test_page_pictures import drawn
 from tests.knowledge.library_harness import LibraryHarness
 from tests.knowledge.parsing.pools import Parse, pool_with, until
 from tests.knowledge.recognition import scans
+from tests.knowledge.recognition.processes import recognizer
 from tests.knowledge.recognition.scans import LINES
 
 CHINESE = Path(__file__).parent / "chinese.png"
@@ -35,17 +36,6 @@ def text_of(found: ParsedFile) -> str:
 
 def notes(found: ParsedFile) -> list[str]:
     return [note.text for note in notes_of(found.notes)]
-
-
-def recognizer(pool: ParserPool) -> psutil.Process:
-    """Return the process that recognises text, a child of the fork server."""
-    (found,) = [
-        child
-        for child in psutil.Process(pool.pids()[0]).children()
-        if child.status() != psutil.STATUS_ZOMBIE
-        and any(part.endswith("parsing.recognizer") for part in child.cmdline())
-    ]
-    return found
 
 
 def test_a_scan_between_pages_of_text_is_read_and_its_words_are_marked(harness: LibraryHarness) -> None:

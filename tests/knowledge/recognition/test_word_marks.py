@@ -4,8 +4,8 @@ import pytest
 
 from services.knowledge.recognition.recognized import (
     SCALE,
-    Box,
     RecognizedWord,
+    WordBox,
     packed_words,
     unpacked_words,
 )
@@ -15,7 +15,7 @@ from services.knowledge.recognition.word_marks import marks
 def words(*lines: str) -> list[RecognizedWord]:
     """Return words of 1000 units in lines of 500 units."""
     return [
-        RecognizedWord(word, Box(1000 * column, 500 * row, 1000 * column + 900, 500 * row + 400))
+        RecognizedWord(word, WordBox(1000 * column, 500 * row, 1000 * column + 900, 500 * row + 400))
         for row, line in enumerate(lines)
         for column, word in enumerate(line.split())
     ]
@@ -36,7 +36,9 @@ def test_parts_of_words_are_not_marked() -> None:
 
 def test_characters_without_blanks_are_found_anywhere() -> None:
     """Chinese has no word borders."""
-    page = [RecognizedWord(sign, Box(500 * at, 0, 500 * at + 480, 400)) for at, sign in enumerate("员工年假为十五天")]
+    page = [
+        RecognizedWord(sign, WordBox(500 * at, 0, 500 * at + 480, 400)) for at, sign in enumerate("员工年假为十五天")
+    ]
     assert marks(page, ["年假"]) == [(pytest.approx(0.1), 0.0, pytest.approx(0.198), 0.04)]
 
 

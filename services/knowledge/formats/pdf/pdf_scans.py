@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.knowledge.formats.pdf.pdf_grid import Grid, grid_of
 from services.knowledge.formats.pdf.pdf_layout import OpenTable, PageText, laid_out
-from services.knowledge.formats.pdf.pdf_page import Box as PageBox
-from services.knowledge.formats.pdf.pdf_page import Fonts, Word
+from services.knowledge.formats.pdf.pdf_page import Box, Fonts, Word
 from services.knowledge.recognition.reading_order import TextBlock, ordered
 from services.knowledge.recognition.recognized import RecognizedLine, RecognizedPicture
 
@@ -65,7 +64,7 @@ def _placed(rows: Sequence[Sequence[RecognizedLine]], scale: float) -> str:
             text += " " if text and not text.endswith("\n") else ""
             box = line.straight
             # Text recognition draws its boxes around the ink with some air; a cell is one word: its blanks are its own.
-            place = PageBox(box.left * scale, -box.bottom * scale, box.right * scale, -box.top * scale)
+            place = Box(box.left * scale, -box.bottom * scale, box.right * scale, -box.top * scale)
             words.append(Word(place, len(text), len(text) + len(line.text)))
             text += line.text
         text += "\n"

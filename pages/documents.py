@@ -10,6 +10,7 @@ from console.ui.documents.deleted_quotes import deleted_quotes
 from console.ui.documents.detail import document_view
 from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table
+from console.ui.documents.unread_pictures import unread_pictures_banner
 from console.ui.documents.upload import collections_bar, upload_panel
 from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.runtime_access import ready_services
@@ -52,5 +53,6 @@ if document_id is None:
     collection_id = collections_bar(services)
     refusal_banner(services.admission, Gate.UPLOADS)
     upload_panel(services, collection_id, services.settings.upload_limit_mb)
+    unread_pictures_banner(services.library)
     live_view(services.library, collection_id)
     deleted_quotes(services.library)

@@ -14,6 +14,7 @@ from console.api import (
     chat,
     conversations,
     deletions,
+    document_pages,
     documents,
     gc,
     gc_experiment,
@@ -58,6 +59,7 @@ def create_api() -> FastAPI:
         search.router,  # routes are gone through in this order: the most frequent first
         operations.health_router,
         documents.router,
+        document_pages.router,
         documents.imports_router,
         documents.collections_router,
         documents.jobs_router,

@@ -154,7 +154,7 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     index.start()
     closing.callback(index.close)
     files = FileStore(settings.data_dir / "files", settings)
-    parser = ParserPool(settings, embedder.tokenizer_file, embedder.max_tokens)
+    parser = ParserPool(settings, embedder.tokenizer_file, embedder.max_tokens, admission=admission)
     closing.callback(parser.close)
     ingestion = Ingestion(database, files, parser, embedder, index, settings, reporter=reporter, admission=admission)
     library = Library(database, files, parser, ingestion, preferences, settings, reporter=reporter, admission=admission)

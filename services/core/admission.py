@@ -229,8 +229,19 @@ class Admission:
 
         Where child processes do not count, nothing is reserved, and it fails only if the limit is passed already.
         """
+        return self.reserve(self._of_child(amount), what)
+
+    def try_reserve_for_child(self, amount: int, what: str) -> Reservation | None:
+        """Reserve what a child process will allocate, as `try_reserve` does; where those do not count, nothing."""
+        return self.try_reserve(self._of_child(amount), what)
+
+    def shortage_for_child(self, amount: int, what: str) -> str:
+        """Return why what a child process will allocate does not fit, as `shortage` does."""
+        return self.shortage(self._of_child(amount), what)
+
+    def _of_child(self, amount: int) -> int:
         headroom = self._headroom()
-        return self.reserve(amount if headroom is not None and headroom.children else 0, what)
+        return amount if headroom is not None and headroom.children else 0
 
     def reserve(self, amount: int, what: str) -> Reservation:
         """Reserve `amount` bytes for `what` (the beginning of a sentence) before it allocates them; use it in a `with`.

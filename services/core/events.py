@@ -60,6 +60,7 @@ class Counter(StrEnum):
     DOCUMENTS_FAILED = "documents_failed"
     DOCUMENTS_DELETED = "documents_deleted"
     CHUNKS_EMBEDDED = "chunks_embedded"
+    PAGES_RECOGNIZED = "pages_recognized"
     BYTES_RECEIVED = "bytes_received"
     ANSWERS_COMPLETE = "answers_complete"
     ANSWERS_STOPPED = "answers_stopped"

@@ -130,6 +130,16 @@ class Settings(OidcSettings):
     parser_cpu_seconds: int = Field(120, ge=1, description="CPU time for parsing one file, in seconds")
     parser_wall_seconds: int = Field(300, ge=1, description="Time for parsing one file, in seconds")
     parser_output_mb: int = Field(64, ge=1, description="Largest text extracted from one file, in MB")
+    ocr: bool = Field(
+        True,
+        description="Read pages without a text layer and pictures by text recognition (OCR); off: such pages are "
+        "noted, and pictures are refused",
+    )
+    ocr_memory_mb: int = Field(
+        2048, ge=128, description="Address space of the process that recognises text, in MB; there is one at most"
+    )
+    ocr_page_seconds: int = Field(60, ge=5, description="CPU time for recognising the text of one page, in seconds")
+    ocr_threads: int = Field(1, ge=1, description="Threads of the process that recognises text")
     free_disk_mb: int = Field(256, ge=0, description="New files are refused when less than this is free, in MB")
 
     snapshot_seconds: float = Field(30.0, gt=0, description="Longest time between a change and its index snapshot")

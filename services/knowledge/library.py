@@ -34,7 +34,6 @@ from services.knowledge.library_reader import LibraryReader
 from services.knowledge.retrieval_preferences import RetrievalPreferences
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.attachments import keep_for_itself, keep_unchangeable, relatives, with_attachments
-from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.collections import CollectionEnd, CollectionStore
 from services.knowledge.store.documents import (
     DocumentFilters,
@@ -96,7 +95,7 @@ class Library:
         self.usage: UsageSink = NoUsage()
         self.jobs = LibraryJobs(ingestion, self._documents, settings)
         self.quotes = LibraryQuotes(database, self._documents, self._reporter)
-        self.reader = LibraryReader(self._documents, ContentStore(database), files, parser, self._board)
+        self.reader = LibraryReader(database, self._documents, files, parser, self._board)
 
     # Collections
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from services.core.actor import Actor
-from services.core.errors import BadInputError, NotFoundError
+from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _
 from services.core.requests.registry import current_user
 from services.core.settings import Settings
@@ -90,6 +91,30 @@ class LibraryJobs:
         """Recompute documents' vectors; the old ones answer until the new ones are ready. Errors: see `rechunk`."""
         plan = intake.RevisionPlan.from_settings(self._settings, owner=current_user(), batch=_REBUILDS, actor=actor)
         return self._rebuild(actor, ids, JobKind.REEMBED, plan)
+
+    def reread(self, actor: Actor, ids: Sequence[int]) -> list[Job]:
+        """Read documents' originals again, as this version and its settings do; what they say now answers until then.
+
+        Errors: see `rechunk`.
+        """
+        plan = intake.RevisionPlan.from_settings(self._settings, owner=current_user(), batch=_REBUILDS, actor=actor)
+        return self._rebuild(actor, ids, JobKind.REREAD, plan)
+
+    @property
+    def recognizes_text(self) -> bool:
+        """Whether pages that are pictures are read by text recognition."""
+        return self._settings.ocr
+
+    def reread_pictures(self, actor: Actor) -> list[Job]:
+        """Read all documents again that have pages which text recognition has not seen; return the jobs.
+
+        Those that are being worked on already, or that `actor` may not change, are left out.
+        """
+        jobs: list[Job] = []
+        for document_id in self._documents.unread_pictures(actor):
+            with suppress(ConflictError, NotFoundError):
+                jobs += self.reread(actor, [document_id])
+        return jobs
 
     def _rebuild(self, actor: Actor, ids: Sequence[int], kind: JobKind, plan: intake.RevisionPlan) -> list[Job]:
         ended: list[int] = []

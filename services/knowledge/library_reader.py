@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.core.actor import Actor
+from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.knowledge.file_store import FileStore
+from services.knowledge.formats.registry import SHOWN_PAGES
 from services.knowledge.progress import ProgressBoard
+from services.knowledge.recognition.recognized import RecognizedPage
+from services.knowledge.recognition.word_marks import marks
 from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.documents import DocumentStore
+from services.knowledge.store.recognized_pages import RecognizedPageStore
 from services.knowledge.store.rights import Readable
 from services.knowledge.types import Chunk, Document, Section
 
@@ -29,14 +34,15 @@ class LibraryReader:
 
     def __init__(
         self,
+        database: Database,
         documents: DocumentStore,
-        contents: ContentStore,
         files: FileStore,
         parser: ParserPool,
         board: ProgressBoard,
     ) -> None:
+        self._recognized = RecognizedPageStore(database)
         self._documents = documents
-        self._contents = contents
+        self._contents = ContentStore(database)
         self._files = files
         self._parser = parser
         self._board = board
@@ -71,16 +77,24 @@ class LibraryReader:
     def page_image(
         self, actor: Actor, document_id: int, page: int, width: int = 1000, highlight: Sequence[str] = ()
     ) -> bytes:
-        """Return a page of a PDF document as PNG, `width` pixels wide, with the given words marked.
+        """Return a page of a PDF or picture as PNG, `width` pixels wide, with the given words marked.
 
         Raises:
             NotFoundError: there is no such document or page.
-            BadInputError: it is not a PDF.
+            BadInputError: it is neither.
         """
         path, document = self.original(actor, document_id)
-        if document.media_type != "application/pdf":
-            raise BadInputError(_("Only pages of PDF documents can be shown."), _("Open its text or the original."))
-        return self._parser.render_page(path, page, width, highlight)
+        if document.media_type not in SHOWN_PAGES:
+            raise BadInputError(
+                _("Only pages of PDF documents and pictures can be shown."), _("Open its text or the original.")
+            )
+        recognized = self._recognized.page(document_id, page, actor.readable()) if highlight else None
+        boxes = marks(recognized.words, highlight) if recognized is not None else ()
+        return self._parser.render_page(path, page, width, highlight, boxes)
+
+    def recognized_pages(self, actor: Actor, document_id: int) -> list[RecognizedPage]:
+        """Return the pages that text recognition read, without their words."""
+        return self._recognized.pages(document_id, actor.readable())
 
 
 def _locate_quote(contents: ContentStore, document_id: int, quote: str, readable: Readable) -> Chunk | None:

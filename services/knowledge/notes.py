@@ -20,6 +20,12 @@ class NoteKind(StrEnum):
     """What a note is about; `text` has the sentence of each."""
 
     PICTURE_PAGES = "picture_pages"
+    RECOGNIZED_PAGES = "recognized_pages"
+    UNSURE_PAGES = "unsure_pages"
+    PAGES_WITHOUT_TEXT = "pages_without_text"
+    UNRECOGNIZED_PAGES = "unrecognized_pages"
+    NO_TEXT = "no_text"
+    FURTHER_FRAMES = "further_frames"
     DAMAGED_PAGES = "damaged_pages"
     UNMAPPED_CHARACTERS = "unmapped_characters"
     CROWDED_PAGES = "crowded_pages"
@@ -119,6 +125,38 @@ def _text(kind: NoteKind, count: int, place: str) -> str:  # noqa: PLR0911, PLR0
             return plural(
                 "Page {place} is a picture without text", "Pages {place} are pictures without text", count, place=place
             )
+        case NoteKind.RECOGNIZED_PAGES:
+            return plural(
+                "Page {place} was read by text recognition",
+                "Pages {place} were read by text recognition",
+                count,
+                place=place,
+            )
+        case NoteKind.UNSURE_PAGES:
+            return plural(
+                "Page {place} is hard to read: some of its text may be wrong",
+                "Pages {place} are hard to read: some of their text may be wrong",
+                count,
+                place=place,
+            )
+        case NoteKind.PAGES_WITHOUT_TEXT:
+            return plural(
+                "No text was found on page {place}, which is a picture",
+                "No text was found on pages {place}, which are pictures",
+                count,
+                place=place,
+            )
+        case NoteKind.UNRECOGNIZED_PAGES:
+            return plural(
+                "Text recognition failed on page {place}, which is a picture",
+                "Text recognition failed on pages {place}, which are pictures",
+                count,
+                place=place,
+            )
+        case NoteKind.NO_TEXT:
+            return _("No text was found in it; the file is kept as it is")
+        case NoteKind.FURTHER_FRAMES:
+            return _("It moves: its first picture was read")
         case NoteKind.UNREAD_ATTACHMENTS:
             return plural(
                 "{count} attachment was not read: {place}",

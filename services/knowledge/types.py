@@ -9,6 +9,7 @@ from typing import Any
 
 from services.core.document_quotes import Quoted
 from services.knowledge.notes import Note
+from services.knowledge.recognition.recognized import Recognition
 
 
 class DocumentStatus(StrEnum):
@@ -31,6 +32,7 @@ class JobKind(StrEnum):
     INGEST = "ingest"
     RECHUNK = "rechunk"
     REEMBED = "reembed"
+    REREAD = "reread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class Document:
     """A document as users see it; `version` counts the contents that the name has had.
 
     `searchable` tells whether a version of it is searched now; while a new version is being ingested, `status` is that
-    version's and the old one stays searchable. `notes` tell how the searched version was read; `added_by` is the person
-    who added it, where people have accounts.
+    version's and the old one stays searchable. `notes` tell how the searched version was read, `recognition` which of
+    its pages text recognition read, if any; `added_by` is the person who added it, where people have accounts.
     """
 
     id: int
@@ -98,6 +100,7 @@ class Document:
     updated_at: datetime
     job_id: int | None
     added_by: int | None = None
+    recognition: Recognition | None = None
 
 
 @dataclass(frozen=True, slots=True)

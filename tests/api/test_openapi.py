@@ -46,7 +46,23 @@ _COURSE = "The verdict says since when memory is flat, and names what it rose an
 _MEASURED = (
     "`measured_at` of `/api/status`, `/api/requests` and `/api/budget` and `since_ledger_bytes` of `/api/memory`"
 )
+_RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document_id}/recognition`"
+_PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
+_REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
+    f"GET /api/documents / {_READ} / properties / documents / items / properties / recognition": _RECOGNITION,
+    f"GET /api/documents / {_READ} / properties / documents / items / required / recognition": _RECOGNITION,
+    f"GET /api/documents/{{document_id}} / {_READ} / properties / recognition": _RECOGNITION,
+    f"GET /api/documents/{{document_id}} / {_READ} / required / recognition": _RECOGNITION,
+    f"POST /api/documents/{{document_id}}/enable / {_READ} / properties / recognition": _RECOGNITION,
+    f"POST /api/documents/{{document_id}}/enable / {_READ} / required / recognition": _RECOGNITION,
+    f"POST /api/documents/{{document_id}}/disable / {_READ} / properties / recognition": _RECOGNITION,
+    f"POST /api/documents/{{document_id}}/disable / {_READ} / required / recognition": _RECOGNITION,
+    f"GET /api/jobs / {_READ} / properties / jobs / items / properties / kind": _REREAD,
+    "POST /api/jobs/{job_id}/retry / answers / 202 / application/json / schema / properties / kind": _REREAD,
+    "POST /api/documents/{document_id}/reread": _REREAD,
+    "GET /api/documents/{document_id}/recognition": _RECOGNITION,
+    "GET /api/documents/{document_id}/pages/{page}": _PAGE_PICTURES,
     f"GET /api/memory / {_READ} / properties / verdict / properties / course": _COURSE,
     f"GET /api/memory / {_READ} / properties / verdict / required / course": _COURSE,
     f"GET /api/memory / {_READ} / properties / verdict / properties / left_out": _COURSE,

@@ -27,6 +27,13 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParserPool]:
     made.close()
 
 
+@pytest.fixture(scope="session")
+def pool_without_ocr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParserPool]:
+    made = pool_with(tmp_path_factory.mktemp("parser"), ocr=False)
+    yield made
+    made.close()
+
+
 @pytest.fixture
 def parse(pool: ParserPool, tmp_path: Path) -> Parse:
     """Parse bytes under a name."""

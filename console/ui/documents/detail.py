@@ -12,7 +12,6 @@ from console.ui.documents.table import ask_rechunk, deletion_lines
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor, may_write
 from console.ui.session_state import Query, set_query
-from console.ui.shared.citations import PDF
 from console.ui.shared.dialogs import confirm_choice, deletion_text
 from console.ui.shared.document_text import document_markdown
 from console.ui.shared.formatting import (
@@ -28,7 +27,9 @@ from console.ui.shared.formatting import (
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.knowledge.file_names import SEPARATOR
+from services.knowledge.formats.registry import SHOWN_PAGES
 from services.knowledge.library import Library
+from services.knowledge.recognition.recognized import Recognition
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 
 _CHUNKS = 20
@@ -49,8 +50,10 @@ def document_view(library: Library, document: Document) -> None:
     if document.notes:
         lines = "\n".join(f"- {escape(note.text)}" for note in document.notes)
         st.info(lines, title=_("How this file was read"), icon=":material/info:")
+    if document.recognition is not None:
+        st.caption(recognition_text(document.recognition))
     _attachments(library, document)
-    names = [_("Chunks"), _("Text"), *([_("Pages")] if document.media_type == PDF and document.pages else [])]
+    names = [_("Chunks"), _("Text"), *([_("Pages")] if document.media_type in SHOWN_PAGES and document.pages else [])]
     tabs = st.tabs(names, on_change="rerun", key="document-tabs")
     for tab, draw in zip(tabs, (_chunks, _text, _pages), strict=False):
         if tab.open:
@@ -123,6 +126,13 @@ def _actions(library: Library, document: Document) -> None:
             on_click=attempt,
             args=(as_visitor(library.jobs.reembed), [document.id]),
         )
+        st.button(
+            _("Read again"),
+            key="document-reread",
+            on_click=attempt,
+            args=(as_visitor(library.jobs.reread), [document.id]),
+            help=_("The original is read once more, as this version and its settings do."),
+        )
         if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
             lines, choice = deletion_lines(library, [document])
             confirm_choice(
@@ -176,5 +186,25 @@ def _text(library: Library, document: Document) -> None:
 def _pages(library: Library, document: Document) -> None:
     number = st.pagination(document.pages, key=f"page-{document.id}")
     image = library.reader.page_image(page_actor(), document.id, number, width=1000)
+    if document.recognition is not None:
+        sure = {page.page: page.confidence for page in library.reader.recognized_pages(page_actor(), document.id)}
+        if number in sure:
+            share = f"{sure[number]:.0%}"
+            st.caption(_("Read by text recognition, which is {share} sure of it.").format(share=share))
     with st.container(border=True, width=860):
         st.image(image, width="stretch", alt=_("Page {number}").format(number=number))
+
+
+def recognition_text(recognition: Recognition) -> str:
+    """Return which pages text recognition read, and how sure it was, as a sentence."""
+    return plural(
+        "Text recognition read page {pages}; it is {mean} sure on the average, and {least} where it is least so "
+        "(page {page}).",
+        "Text recognition read pages {pages}; it is {mean} sure on the average, and {least} where it is least so "
+        "(page {page}).",
+        recognition.count,
+        pages=recognition.pages,
+        mean=f"{recognition.confidence:.0%}",
+        least=f"{recognition.least_confidence:.0%}",
+        page=str(recognition.least_page),
+    )

@@ -63,7 +63,9 @@ def _running(library: Library, jobs: Sequence[Job]) -> None:
 
 def _label(job: Job) -> str:
     label = progress_label(job.status, job.progress)
-    kind = {JobKind.RECHUNK: _("re-chunk"), JobKind.REEMBED: _("re-embed")}.get(job.kind)
+    kind = {JobKind.RECHUNK: _("re-chunk"), JobKind.REEMBED: _("re-embed"), JobKind.REREAD: _("read again")}.get(
+        job.kind
+    )
     return f"{label} ({kind})" if kind else label
 
 

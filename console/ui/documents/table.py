@@ -246,6 +246,7 @@ def _bulk_actions(library: Library, documents: Sequence[Document]) -> None:
         if st.button(_("Re-chunk"), key="bulk-rechunk", disabled=none):
             ask_rechunk(library, selected)
         st.button(_("Re-embed"), key="bulk-reembed", disabled=none, on_click=_reembed, args=(library, selected))
+        st.button(_("Read again"), key="bulk-reread", disabled=none, on_click=_reread, args=(library, selected))
         if st.button(_("Delete"), key="bulk-delete", disabled=none, icon=":material/delete:"):
             known = {document.id: document for document in documents}
             chosen = [known.get(i) or attempt(as_visitor(library.document), i) for i in selected]
@@ -269,6 +270,13 @@ def _reembed(library: Library, ids: list[int]) -> None:
     jobs = attempt(as_visitor(library.jobs.reembed), ids)
     if jobs is not None:
         notify(_("{count} re-embedding jobs queued.").format(count=count(len(jobs))))
+        _clear()
+
+
+def _reread(library: Library, ids: list[int]) -> None:
+    jobs = attempt(as_visitor(library.jobs.reread), ids)
+    if jobs is not None:
+        notify(plural("{count} document is read again.", "{count} documents are read again.", len(jobs)))
         _clear()
 
 

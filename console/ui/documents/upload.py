@@ -41,7 +41,7 @@ def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -
     files = st.file_uploader(
         _(
             "Drop documents here: PDF, Word, PowerPoint, Excel, OpenDocument, mail, HTML, EPUB, CSV, JSON, Markdown, "
-            "notebooks, source code, text"
+            "notebooks, source code, text, scans and pictures"
         ),
         accept_multiple_files=several,
         max_upload_size=limit_mb,

@@ -21,12 +21,12 @@ from console.ui.shared.formatting import escape, location, shorten
 from services.chat.types import Citation
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
+from services.knowledge.formats.registry import SHOWN_PAGES
 from services.knowledge.library import Library
 from services.knowledge.text.folding import SEPARATOR, fold
 from services.knowledge.types import Chunk, Document
 
 Span = tuple[int, int]
-PDF = "application/pdf"  # the media type of documents that have pages to show
 _SHORT_WORD = 3  # letters
 _LEAST_SHARE = 0.6  # of the quote's letters that must match for a location to count as the cited one
 
@@ -124,7 +124,7 @@ def _passage(library: Library, citation: Citation, document: Document, chunk: Ch
         query_params={Query.DOCUMENT.value: str(document.id)},
     )
     first = chunk.page if chunk is not None else citation.page
-    if document.media_type == PDF and document.pages and first:
+    if document.media_type in SHOWN_PAGES and document.pages and first:
         _page(library, document, citation, first)
 
 

@@ -27,6 +27,14 @@ HEAD_BYTES = 4096
 MOST_JSON_BYTES = 16 * MEGABYTE
 _BEGINNINGS = ((b"BEGIN:VCALENDAR", "calendar"), (b"BEGIN:VCARD", "cards"), (b"WEBVTT", "subtitles"))
 _MAIL = {"mail", "mbox", "mht"}
+_PICTURES = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"II+\x00", "tiff"),
+    (b"MM\x00+", "tiff"),
+)
 # Workbooks of the years before compound files: the first record of each version.
 _BIFF = (b"\x09\x00\x04\x00", b"\x09\x02\x06\x00", b"\x09\x04\x06\x00", b"\x09\x08\x08\x00\x00\x05")
 _OPEN_DOCUMENTS = {
@@ -59,9 +67,11 @@ _TYPES = (
 
 
 def required_library(head: bytes, name: str) -> str:
-    """Return the libraries that a file with these first bytes needs: "pdf", "office", "html" or "" (none)."""
+    """Return what a file with these first bytes needs of libraries: "pdf", "picture", "office", "html" or ""."""
     if _is_pdf(head):
         return "pdf"
+    if picture_kind(head):
+        return "picture"
     if head.startswith(b"PK\x03\x04"):
         return "office"
     if is_compound(head) or _flat_kind(head) or _mail_kind(head, name):
@@ -80,8 +90,8 @@ def detect(stream: BinaryIO, name: str) -> str:
     stream.seek(0)
     if not head:
         raise BadInputError(_("The file is empty."), _("Check the original and upload it again."))
-    if _is_pdf(head):
-        return "pdf"
+    if kind := "pdf" if _is_pdf(head) else picture_kind(head):
+        return kind
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return detect_zip(stream)
     if is_compound(head):
@@ -114,6 +124,13 @@ def _text_kind(stream: BinaryIO, head: bytes, name: str) -> str:
         elif start.startswith((b"{", b"[")) and is_json_file(stream, MOST_JSON_BYTES):
             named = "json"
     return "notebook" if named == "json" and is_notebook(head) else named
+
+
+def picture_kind(head: bytes) -> str:
+    """Return "png", "jpeg", "tiff" or "webp" for a picture that begins so, "" for other files."""
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for beginning, kind in _PICTURES if head.startswith(beginning)), "")
 
 
 def _is_pdf(head: bytes) -> bool:

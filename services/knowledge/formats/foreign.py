@@ -95,8 +95,8 @@ def refuse_foreign(head: bytes) -> None:
 
 def _magics() -> Iterator[tuple[bytes, str, str]]:
     """Yield (first bytes, what the file is, what to do)."""
-    for picture in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*"):
-        yield picture, _("a picture"), _("Run text recognition (OCR) over it and upload the text, or a PDF with text.")
+    for picture in (b"GIF8", b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51", b"8BPS"):
+        yield picture, _("a picture of a kind that is seldom text"), _("Save it as PNG or TIFF, and upload that.")
     for program in (b"\x7fELF", b"MZ\x90"):
         yield program, _("a program"), _("Upload the documents that belong to it.")
     for archive in (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07"):

@@ -5,9 +5,9 @@ Imported by the fork server: readers import their libraries when they are called
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from services.knowledge.formats.plain.code_languages import CODE_SUFFIXES
 from services.knowledge.formats.reading import Reading, text_of
@@ -16,21 +16,71 @@ from services.knowledge.types import Section
 Reader = Callable[[BinaryIO, Reading], Iterator[Section]]
 
 
+class PageDrawer(Protocol):
+    """Returns a page (counted from 1) as PNG of `width` pixels: the texts `highlight` are looked for on it and marked,
+    and so are the boxes `marks`, in shares of the page.
+    """
+
+    def __call__(
+        self, stream: BinaryIO, page: int, width: int, highlight: Sequence[str], marks: Sequence[Sequence[float]], /
+    ) -> bytes:
+        """Draw it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format. `suffixes` decide where the content does not; `library` is imported once, before forks share it."""
+    """A format. `suffixes` decide where the content does not; `library` is imported once, before forks share it.
+
+    `page_count` and `draw` are there where a document has pages that can be shown.
+    """
 
     kind: str
     media_type: str
     read: Reader
     suffixes: tuple[str, ...] = ()
     library: str = ""
+    page_count: Callable[[BinaryIO], int] | None = None
+    draw: PageDrawer | None = None
 
 
 def _pdf(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
     from services.knowledge.formats.pdf import pdf
 
     return pdf.read(stream, reading)
+
+
+def _pdf_pages(stream: BinaryIO) -> int:
+    from services.knowledge.formats.pdf import pdf
+
+    return pdf.page_count(stream)
+
+
+def _draw_pdf(
+    stream: BinaryIO, page: int, width: int, highlight: Sequence[str], marks: Sequence[Sequence[float]]
+) -> bytes:
+    from services.knowledge.formats.pdf import pdf_pictures
+
+    return pdf_pictures.render(stream, page, width, highlight, marks)
+
+
+def _picture(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
+    from services.knowledge.formats import pictures
+
+    return pictures.read_picture(stream, reading)
+
+
+def _picture_pages(stream: BinaryIO) -> int:
+    from services.knowledge.formats import pictures
+
+    return pictures.page_count(stream)
+
+
+def _draw_picture(
+    stream: BinaryIO, page: int, width: int, _highlight: Sequence[str], marks: Sequence[Sequence[float]]
+) -> bytes:
+    from services.knowledge.formats import pictures
+
+    return pictures.render(stream, page, width, marks)
 
 
 def _docx(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
@@ -255,7 +305,11 @@ _OPEN_DOCUMENT = "application/vnd.oasis.opendocument"
 FORMATS: dict[str, Format] = {
     each.kind: each
     for each in (
-        Format("pdf", "application/pdf", _pdf, library="pdf"),
+        Format("pdf", "application/pdf", _pdf, library="pdf", page_count=_pdf_pages, draw=_draw_pdf),
+        *(
+            Format(kind, f"image/{kind}", _picture, library="picture", page_count=_picture_pages, draw=_draw_picture)
+            for kind in ("png", "jpeg", "tiff", "webp")
+        ),
         Format("docx", f"{_OPEN_XML}.wordprocessingml.document", _docx, library="office"),
         Format("pptx", f"{_OPEN_XML}.presentationml.presentation", _pptx, library="office"),
         Format("xlsx", f"{_OPEN_XML}.spreadsheetml.sheet", _xlsx, library="office"),
@@ -295,4 +349,6 @@ FORMATS: dict[str, Format] = {
         Format("msg", "application/vnd.ms-outlook", _msg, library="html"),
     )
 }
+# Media types of documents whose pages can be shown, with words marked on them.
+SHOWN_PAGES = frozenset(each.media_type for each in FORMATS.values() if each.draw is not None)
 BY_SUFFIX = {suffix: each.kind for each in FORMATS.values() for suffix in each.suffixes}

@@ -11,6 +11,7 @@ from services.core.i18n import _
 from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState, TaskSlice
 from services.knowledge.store import revisions
 from services.knowledge.store.jobs import still_holds
+from services.knowledge.store.recognized_pages import copy_pages
 from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobProgress
 
@@ -63,6 +64,8 @@ class ChunkCopies:
                     raise JobRevokedError
                 target = task.claim.revision_id
                 copied = revisions.copy_sections(unit.connection, source, target, start, _COPY_BATCH)
+                if copied < _COPY_BATCH:
+                    copy_pages(unit.connection, source, target)
             if copied < _COPY_BATCH:
                 return
             start += copied

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.core.database import Database
-from services.core.errors import BadInputError, CancelledError, MillpondError, StorageError
+from services.core.errors import CancelledError, MillpondError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.ingestion.attachments import WaitingAttachments
 from services.knowledge.ingestion.backlog import Backlog
 from services.knowledge.ingestion.copies import ChunkCopies
 from services.knowledge.ingestion.lanes import QUICK_BYTES, Lane, Place, Places
-from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState
+from services.knowledge.ingestion.state import IngestTask, JobRevokedError, PipelineState, TaskSlice
 from services.knowledge.ingestion.turns import Flow
 from services.knowledge.ingestion.waiting_jobs import WaitingJobs
 from services.knowledge.parsing.worker_death import MOST_DEATHS, WorkerDiedError, given_up
@@ -316,6 +316,7 @@ class ParseStage:
             chunk_tokens=claim.chunk_tokens,
             overlap=claim.overlap,
             on_progress=lambda progress: board.update(claim.job_id, DocumentStatus.PARSING, progress),
+            on_recognized=self._state.events.recognized,
             cancelled=lambda: self._state.should_stop(task) or makes_way(),
             attachments=task.attachments,
             most_attachments=self._most_attachments(claim),
@@ -323,20 +324,20 @@ class ParseStage:
         if task.cancelled.is_set():  # whoever set that may have been too early for the last of the files
             task.drop_attachments()
         self._state.events.parsed(time.monotonic() - started)
-        if not parsed.chunks:
-            raise BadInputError(
-                _("The file contains no text that could be read; nothing of it was kept."),
-                _("If it is a scan, run text recognition on it first."),
-            )
         task.prepare(
             parsed.chunks,
             len(parsed.chunks),
             parsed.sections,
+            parsed.recognized,
             media_type=parsed.media_type,
             pages=parsed.pages,
             notes=[list(note) for note in parsed.notes],
+            recognition=None if parsed.recognition is None else list(parsed.recognition),
         )
-        self._state.enqueue_chunks(task)
+        if task.total:
+            self._state.enqueue_chunks(task)
+        else:  # pictures without text: there is nothing to embed
+            self._state.pass_on([TaskSlice(task, [], last=True)])
 
     def _most_attachments(self, claim: Claim) -> int:
         if claim.attached:

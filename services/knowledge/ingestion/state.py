@@ -24,6 +24,7 @@ from services.knowledge.ingestion.attachments import WaitingAttachments
 from services.knowledge.ingestion.lanes import Lane
 from services.knowledge.ingestion.turns import Flow
 from services.knowledge.progress import ProgressBoard
+from services.knowledge.recognition.recognized import RecognizedPage
 from services.knowledge.store.jobs import Claim, JobStore
 from services.knowledge.types import ChunkDraft, DocumentStatus, JobProgress, Section
 
@@ -203,6 +204,10 @@ class PipelineEvents:
         """Record that a file was parsed and chunked."""
         self._reporter.observe(Timer.PARSING, seconds)
 
+    def recognized(self) -> None:
+        """Record that text recognition read a page."""
+        self._reporter.count(Counter.PAGES_RECOGNIZED)
+
     def embedded(self, seconds: float) -> None:
         """Record that a batch of chunks was embedded."""
         self._reporter.observe(Timer.EMBEDDING, seconds)
@@ -237,8 +242,8 @@ class PipelineEvents:
 class IngestTask:
     """A job in progress: of `total` chunks in `drafts`, `taken` went to the embedder and `stored` are committed.
 
-    `flow` is whose it is, and what it was handed in with. `sections_stored` are committed, too, and the terms and
-    vectors of `indexed` chunks are there, but not shown yet.
+    `flow` is whose it is, and what it was handed in with. `sections_stored` and `pages_stored` are committed, too, and
+    the terms and vectors of `indexed` chunks are there, but not shown yet.
     """
 
     claim: Claim
@@ -246,12 +251,14 @@ class IngestTask:
     cancelled: threading.Event = field(default_factory=threading.Event)
     drafts: Iterator[ChunkDraft] = field(default_factory=lambda: iter(()))
     sections: Sequence[Section] = ()
+    recognized: Sequence[RecognizedPage] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     attachments: WaitingAttachments | None = None
     total: int = 0
     taken: int = 0
     stored: int = 0
     sections_stored: int = 0
+    pages_stored: int = 0
     indexed: int = 0
     early_ids: list[NDArray[np.int64]] = field(default_factory=list)
 
@@ -270,11 +277,19 @@ class IngestTask:
         if self.attachments is not None:
             self.attachments.drop()
 
-    def prepare(self, drafts: Iterable[ChunkDraft], total: int, sections: Sequence[Section], **facts: Any) -> None:
-        """Set the chunks to embed, the sections and the facts about the revision."""
+    def prepare(
+        self,
+        drafts: Iterable[ChunkDraft],
+        total: int,
+        sections: Sequence[Section],
+        recognized: Sequence[RecognizedPage] = (),
+        **facts: Any,
+    ) -> None:
+        """Set the chunks to embed, the sections, the pages read by text recognition, the facts about the revision."""
         self.drafts = iter(drafts)
         self.total = total
         self.sections = sections
+        self.recognized = recognized
         self.facts = facts
 
     def next_drafts(self, count: int) -> list[ChunkDraft]:

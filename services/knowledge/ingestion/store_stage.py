@@ -19,12 +19,14 @@ from services.knowledge.store import revisions
 from services.knowledge.store.attachments import admit_attachments
 from services.knowledge.store.intake import RevisionPlan
 from services.knowledge.store.jobs import Claim, finish_job, still_holds
+from services.knowledge.store.recognized_pages import insert_pages
 from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 5.0
 _SECTION_BATCH = 500  # the sections of a huge file are on disk until they are read
+_PAGE_BATCH = 100  # and so are its pages read by text recognition
 # Files of more chunks get ready in portions of so many.
 LARGE_CHUNKS = 1024
 _PORTION_CHUNKS = 256
@@ -106,7 +108,7 @@ class StoreStage:
         """Write a batch in one transaction: at most a few hundred chunks, and whole files become visible."""
         gone: list[TaskSlice] = []
         ended: list[int] = []
-        sections: list[tuple[IngestTask, int]] = []
+        counts: list[tuple[IngestTask, int, int]] = []
         with ExitStack() as claimed, self._writer.transaction() as unit:
             for part in batch:
                 task = part.task
@@ -115,15 +117,16 @@ class StoreStage:
                     continue
                 large = task.total > LARGE_CHUNKS
                 stored = self._store_sections(unit, task, _SECTION_BATCH if large else len(task.sections))
-                sections.append((task, stored))
+                counts.append((task, stored, self._store_pages(unit, task, large=large)))
                 revision_id = task.claim.revision_id
                 revisions.insert_chunks(unit.connection, revision_id, part.drafts, part.vectors, position=task.stored)
                 if part.last and not large:
                     ended += self._activate(unit, task, claimed)
         for job_id in ended:
             self._state.abandon(job_id)
-        for task, stored in sections:
+        for task, stored, pages in counts:
             task.sections_stored += stored
+            task.pages_stored += pages
         kept = [part for part in batch if part not in gone]
         complete = [part for part in kept if part.last and part.task.total <= LARGE_CHUNKS]
         self._state.events.stored(documents=len(complete), chunks=sum(len(part.drafts) for part in kept))
@@ -137,13 +140,15 @@ class StoreStage:
     def _store_portion(self, task: IngestTask) -> bool:
         """Do the next of what is left to do for a large file, in one transaction; return whether nothing is left."""
         ended: list[int] = []
-        stored = 0
+        stored = pages = 0
         early = None
         with ExitStack() as claimed, self._writer.transaction() as unit:
             if not still_holds(unit.connection, task.claim):
                 return True
             if task.sections_stored < len(task.sections):
                 stored = self._store_sections(unit, task, _SECTION_BATCH)
+            elif task.pages_stored < len(task.recognized):
+                pages = self._store_pages(unit, task, large=True)
             elif task.indexed < task.total:
                 revision_id = task.claim.revision_id
                 early = revisions.index_early(unit.connection, revision_id, task.indexed, _PORTION_CHUNKS)
@@ -151,7 +156,8 @@ class StoreStage:
             else:
                 ended = self._activate(unit, task, claimed, early=True)
         task.sections_stored += stored
-        if stored:
+        task.pages_stored += pages
+        if stored or pages:
             return False
         if early is not None:
             task.indexed += _PORTION_CHUNKS
@@ -205,6 +211,14 @@ class StoreStage:
         unit.record(admitted.removal)
         unit.unneeded.extend(admitted.unneeded)
         return [*admitted.ended, *admitted.removal.ended]
+
+    @staticmethod
+    def _store_pages(unit: UnitOfWork, task: IngestTask, *, large: bool) -> int:
+        """Store the recognised pages that are left, of a large file some of them; return how many."""
+        first = task.pages_stored
+        pages = task.recognized[first : first + _PAGE_BATCH] if large else task.recognized[first:]
+        insert_pages(unit.connection, task.claim.revision_id, pages)
+        return len(pages)
 
     @staticmethod
     def _store_sections(unit: UnitOfWork, task: IngestTask, most: int) -> int:

@@ -46,6 +46,7 @@ class AttachmentWriter:
     write: Callable[[bytes], None]
     limits: AttachmentLimits
     notes: NoteCollector
+    pictures: bool = False  # whether those are read
     _sent: int = 0
     _bytes: int = field(default=0)
 
@@ -56,7 +57,7 @@ class AttachmentWriter:
             self._note(NoteKind.SURPLUS_ATTACHMENTS, name)
             return
         held, rest = _held(pieces)
-        if not _readable(held, name, whole=rest is None):
+        if not _readable(held, name, whole=rest is None, pictures=self.pictures):
             self._note(NoteKind.UNREAD_ATTACHMENTS, name)
             return
         if self.limits.send:
@@ -101,9 +102,9 @@ def _held(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
     return b"".join(parts), None
 
 
-def _readable(held: bytes, name: str, *, whole: bool) -> bool:
+def _readable(held: bytes, name: str, *, whole: bool, pictures: bool) -> bool:
     """Whether a file is of a format that is read, as far as its beginning tells."""
-    if not held:
+    if not held or (detect.picture_kind(held) and not pictures):
         return False
     if not whole and held.startswith(b"PK\x03\x04"):  # the list of its parts is at its end
         return name.lower().endswith(_ZIP_DOCUMENTS)

@@ -22,14 +22,20 @@ from typing import Any
 
 from services.knowledge.formats import detect
 from services.knowledge.parsing import limits, protocol, worker
+from services.knowledge.parsing.recognizer_process import RecognizerProcess
 
 _DESCRIPTORS = 3
 _LARGEST_MESSAGE = 65_536
+# Libraries of files that may have pages to be read by text recognition.
+_SCANS = ("pdf", "picture")
 
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A child: its job, the pipe for its exit status, the socket for further jobs, and since when it is idle."""
+    """A child: its job, the pipe for its exit status, the socket for further jobs, and since when it is idle.
+
+    `recognizer`: the socket through which it gets connections with the process that recognises text.
+    """
 
     job: int
     status: int
@@ -37,6 +43,13 @@ class WorkerProcess:
     limits: tuple[int, int] = (0, 0)
     idle_since: float | None = None
     killed: bool = False
+    recognizer: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for each in (self.channel, self.recognizer):
+            if each is not None:
+                each.close()
 
 
 class ForkServer:
@@ -51,6 +64,7 @@ class ForkServer:
         self._received = b""
         self._descriptors: list[int] = []
         self._loaded: set[str] = set()
+        self._recognizer = RecognizerProcess(config["recognizer"])
 
     def run(self) -> None:
         """Serve until the service closes its end or no job has come for `idle_seconds`."""
@@ -134,6 +148,8 @@ class ForkServer:
         for message in map(json.loads, lines):
             if "kill" in message:
                 self._kill(message["kill"])
+            elif "recognizer" in message:
+                self._connect(message["recognizer"])
             else:
                 attached, self._descriptors = self._descriptors[:_DESCRIPTORS], self._descriptors[_DESCRIPTORS:]
                 self._start(message, attached, own)
@@ -144,8 +160,8 @@ class ForkServer:
         head = os.pread(file, detect.HEAD_BYTES, 0)
         small = worker.is_small(request, head, os.fstat(file).st_size)
         if not (small and self._reuse_child(request, descriptors)):
-            self._load(head, request["name"])
-            self._fork(request, descriptors, own, small=small)
+            library = self._load(head, request["name"])
+            self._fork(request, descriptors, own, small=small, scans=library in _SCANS and bool(request.get("ocr")))
         os.close(file)
         os.close(output)
 
@@ -163,9 +179,12 @@ class ForkServer:
             return True
         return False
 
-    def _fork(self, request: dict[str, Any], descriptors: list[int], own: tuple[int, ...], *, small: bool) -> None:
+    def _fork(
+        self, request: dict[str, Any], descriptors: list[int], own: tuple[int, ...], *, small: bool, scans: bool
+    ) -> None:
         file, output, status = descriptors
         channel, theirs = socket.socketpair() if small else (None, None)
+        connections, recognizer = socket.socketpair() if scans else (None, None)
         own_pid = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -175,9 +194,9 @@ class ForkServer:
                 signal.set_wakeup_fd(-1)
                 for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM):
                     signal.signal(number, signal.SIG_DFL)
-                self._close_for_child(channel, [*own, status])
+                self._close_for_child((channel, connections), [*own, status])
                 worker.silence()
-                worker.run_job(request, file, output, self._tokenizer)
+                worker.run_job(request, file, output, self._tokenizer, recognizer)
                 if theirs is not None:
                     worker.run_more_jobs(theirs, output, self._tokenizer)
                 code = 0
@@ -186,33 +205,43 @@ class ForkServer:
                 code = protocol.EXIT_OUT_OF_MEMORY
             finally:
                 os._exit(code)
-        if theirs is not None:
-            theirs.close()
-        self._children[pid] = WorkerProcess(request["job"], status, channel, _limits(request))
+        for each in (theirs, recognizer):
+            if each is not None:
+                each.close()
+        self._children[pid] = WorkerProcess(request["job"], status, channel, _limits(request), recognizer=connections)
 
-    def _close_for_child(self, channel: socket.socket | None, descriptors: list[int]) -> None:
+    def _close_for_child(self, ours: tuple[socket.socket | None, ...], descriptors: list[int]) -> None:
         """Close in a new child the descriptors of the server and of other children."""
         for sibling in self._children.values():
             if sibling.idle_since is None:
                 descriptors.append(sibling.status)
-            if sibling.channel is not None:
-                sibling.channel.close()
+            sibling.close()
         for descriptor in descriptors:
             os.close(descriptor)
-        if channel is not None:
-            channel.close()
+        for each in ours:
+            if each is not None:
+                each.close()
+        self._recognizer.close()
         self._control.close()
 
-    def _load(self, head: bytes, name: str) -> None:
-        """Import the libraries that the file needs before forking, so that later children share them."""
+    def _connect(self, job: int) -> None:
+        """Connect the child of a job with the process that recognises text."""
+        for running in self._children.values():
+            if running.job == job and running.idle_since is None and running.recognizer is not None:
+                self._recognizer.connect(running.recognizer)
+
+    def _load(self, head: bytes, name: str) -> str:
+        """Import the libraries that the file needs before forking, so that later children share them; return which."""
         needed = detect.required_library(head, name)
         if not needed or needed in self._loaded:
-            return
+            return needed
         self._loaded.add(needed)
         # The child tries again and reports the error.
         with contextlib.suppress(ImportError, MemoryError):
             if needed == "pdf":
                 import pypdfium2  # type: ignore[import-untyped]  # noqa: F401
+            elif needed == "picture":
+                import PIL.Image  # noqa: F401
             else:
                 import lxml.etree  # type: ignore[import-untyped]  # noqa: F401
 
@@ -222,6 +251,7 @@ class ForkServer:
                     from services.knowledge.formats.web import books  # noqa: F401
         gc.collect()
         gc.freeze()
+        return needed
 
     def _kill(self, job: int) -> None:
         for pid, running in self._children.items():
@@ -232,21 +262,23 @@ class ForkServer:
 
     def _reap(self) -> None:
         """Reap children and report their exit to the service."""
-        while self._children:
+        while self._children or self._recognizer.pids:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
+            if self._recognizer.reaped(pid):
+                continue
             ended = self._children.pop(pid)
-            if ended.channel is not None:
-                ended.channel.close()
+            ended.close()
             if ended.idle_since is None:
                 _send_exit(ended.status, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
 
     def _kill_children(self) -> None:
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
+        self._recognizer.kill()
         deadline = time.monotonic() + 5
-        while self._children and time.monotonic() < deadline:
+        while (self._children or self._recognizer.pids) and time.monotonic() < deadline:
             self._reap()
             time.sleep(0.005)
 

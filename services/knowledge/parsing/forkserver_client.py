@@ -123,6 +123,11 @@ class Watchdog:
         self._wall_seconds = wall_seconds
         self._last = time.monotonic()
         self._spent = 0.0
+        self._recognizing = False
+
+    def recognizing(self, active: bool) -> None:
+        """Begin or end a page read by text recognition, whose time does not count: the child limits that."""
+        self._recognizing = active
 
     def check(self) -> None:
         """Return if the job may continue.
@@ -134,7 +139,7 @@ class Watchdog:
         if self._cancelled():
             raise CancelledError(_("Reading the file was cancelled; nothing of it was kept."))
         now = time.monotonic()
-        self._spent += min(now - self._last, _LONGEST_STEP)
+        self._spent += 0.0 if self._recognizing else min(now - self._last, _LONGEST_STEP)
         self._last = now
         if self._spent >= self._wall_seconds:
             raise TimedOutError(
@@ -146,7 +151,10 @@ class Watchdog:
 
 
 class ParseJob:
-    """A job of a fork server's child; `on_start` is called with the child's process id.
+    """A job of a fork server's child.
+
+    `on_start` is called with the child's process id, `on_recognizer` before the child gets a connection with the
+    process that recognises text: it may wait or raise a MillpondError.
 
     Raises (from `run`):
         MillpondError: the job failed or was stopped; its child has ended.
@@ -156,12 +164,18 @@ class ParseJob:
     """
 
     def __init__(
-        self, server: ForkServerProcess, number: int, request: dict[str, Any], on_start: Callable[[int], None]
+        self,
+        server: ForkServerProcess,
+        number: int,
+        request: dict[str, Any],
+        on_start: Callable[[int], None],
+        on_recognizer: Callable[[Watchdog], None] = lambda _watchdog: None,
     ) -> None:
         self._server = server
         self._number = number
         self._request = {**request, "job": number}
         self._on_start = on_start
+        self._on_recognizer = on_recognizer
         self._pid: int | None = None
 
     def run(self, path: Path, result: JobResult, watchdog: Watchdog) -> None:
@@ -220,7 +234,17 @@ class ParseJob:
                     self._pid = protocol.message_values(message)[0]
                     self._on_start(self._pid)
                 else:
+                    self._recognize(message, watchdog)
                     result.receive(message)
+
+    def _recognize(self, message: bytes, watchdog: Watchdog) -> None:
+        """Do what a message about text recognition asks for."""
+        kind = protocol.message_kind(message)
+        if kind == "recognizer":
+            self._on_recognizer(watchdog)
+            self._server.send({"recognizer": self._number})
+        elif kind in {"recognizing", "recognized"}:
+            watchdog.recognizing(kind == "recognizing")
 
     def _check_running(self, silent: float) -> None:
         """Return if the processes that have been silent for so many seconds are running.

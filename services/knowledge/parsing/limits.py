@@ -6,6 +6,7 @@ Without the `resource` module (Windows) only the wall-clock limit holds, and `un
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -42,10 +43,11 @@ _FIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Address space in MB, CPU time in seconds."""
+    """Address space in MB, CPU time in seconds, and what the process may add to that (`allow_more_cpu`)."""
 
     memory_mb: int
     cpu_seconds: int
+    more_cpu_seconds: int = 0
 
 
 def minimal_environment(python_path: str) -> dict[str, str]:
@@ -80,7 +82,7 @@ def apply(limits: Limits) -> None:
     for kind, soft, hard in (
         (resource.RLIMIT_AS, memory, memory),
         # The soft limit ends the process with SIGXCPU, which tells the reason; the hard one is the fallback.
-        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 5),
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + limits.more_cpu_seconds + 5),
         (resource.RLIMIT_FSIZE, 0, 0),
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES),
@@ -100,6 +102,14 @@ def set_cpu_limit(cpu_seconds: int) -> None:
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         soft = cpu_seconds if hard == resource.RLIM_INFINITY else min(cpu_seconds, hard)
         resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def allow_more_cpu(seconds: float) -> None:
+    """Raise the soft limit of CPU time by what a page took that has a limit of its own."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        raised = soft + math.ceil(seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (raised if hard == resource.RLIM_INFINITY else min(raised, hard), hard))
 
 
 def die_with_parent(parent: int) -> None:

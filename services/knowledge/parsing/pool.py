@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import structlog
 
+from services.core.admission import Admission
 from services.core.errors import CancelledError, MillpondError, StorageError, UnavailableError
 from services.core.i18n import _
 from services.knowledge.parsing import limits
@@ -32,6 +33,7 @@ from services.knowledge.parsing.forkserver_client import (
     WorkerLostError,
 )
 from services.knowledge.parsing.limits import minimal_environment
+from services.knowledge.parsing.recognizer_memory import RecognizerMemory
 from services.knowledge.parsing.results import (
     AttachmentReceiver,
     JobResult,
@@ -65,6 +67,7 @@ class ParserPool:
         max_tokens: most tokens that the embedder reads, special ones included.
         idle_seconds: how long the fork server stays without a job.
         warm_seconds: how long a child that has parsed a small text waits for another one.
+        admission: memory for the process that recognises text is reserved there.
     """
 
     def __init__(
@@ -75,12 +78,14 @@ class ParserPool:
         *,
         idle_seconds: float = IDLE_SECONDS,
         warm_seconds: float = WARM_SECONDS,
+        admission: Admission | None = None,
     ) -> None:
         self._settings = settings
         self._tokenizer_file = tokenizer_file
         self._max_tokens = max_tokens
         self._idle_seconds = idle_seconds
         self._warm_seconds = warm_seconds
+        self._recognizer_memory = RecognizerMemory(admission or Admission())
         self._lock = threading.Lock()
         self._server: ForkServerProcess | None = None
         self._numbers = itertools.count(1)
@@ -103,6 +108,7 @@ class ParserPool:
         chunk_tokens: int,
         overlap: int,
         on_progress: Callable[[JobProgress], None] = lambda _progress: None,
+        on_recognized: Callable[[], None] = lambda: None,
         cancelled: Callable[[], bool] = lambda: False,
         attachments: AttachmentReceiver | None = None,
         most_attachments: int = 1000,
@@ -110,6 +116,7 @@ class ParserPool:
         """Return the sections and chunks of a file; `name` is its name in the library.
 
         The files that it brings, at most `most_attachments`, go to `attachments`; without that they are dropped.
+        `on_recognized` is called after each page that text recognition has seen.
 
         Raises:
             BadInputError: the file cannot be parsed, and why.
@@ -126,6 +133,8 @@ class ParserPool:
             "chunk_tokens": min(chunk_tokens, self._max_tokens),
             "overlap": overlap,
             "attachments": (most_attachments, self._settings.upload_limit_bytes, attachments is not None),
+            "ocr": self._settings.ocr,
+            "page_seconds": self._settings.ocr_page_seconds,
         }
         with self._slot(self._parsing, cancelled):
             hint = _("Split it into smaller files, or raise MILLPOND_PARSER_WALL_SECONDS.")
@@ -135,7 +144,7 @@ class ParserPool:
             def new_result() -> ParseResult:
                 for abandoned in results:
                     abandoned.close()
-                results[:] = [ParseResult(on_progress, self._settings.data_dir, attachments)]
+                results[:] = [ParseResult(on_progress, self._settings.data_dir, attachments, on_recognized)]
                 return results[0]
 
             try:
@@ -146,8 +155,16 @@ class ParserPool:
                 raise
             return results[0].file()
 
-    def render_page(self, path: Path, page: int, width: int = 1000, highlight: Sequence[str] = ()) -> bytes:
-        """Return a page of a PDF, counted from 1, as PNG of `width` pixels with the given words marked.
+    def render_page(
+        self,
+        path: Path,
+        page: int,
+        width: int = 1000,
+        highlight: Sequence[str] = (),
+        marks: Sequence[Sequence[float]] = (),
+    ) -> bytes:
+        """Return a page of a PDF or picture, counted from 1, as PNG of `width` pixels with the given words marked, and
+        the boxes `marks` (left, top, right, bottom in shares of the page).
 
         Raises:
             NotFoundError: there is no such page.
@@ -159,6 +176,7 @@ class ParserPool:
             "page": page,
             "width": max(16, min(width, 4000)),
             "highlight": [text[:4000] for text in highlight][:64],
+            "marks": [[round(edge, 5) for edge in box] for box in marks],
         }
         image = RenderResult()
         with self._slot(self._rendering, lambda: False):
@@ -194,14 +212,22 @@ class ParserPool:
             number = next(self._numbers)
             result = new_result()
             server = None
+            use = self._recognizer_memory.use()
             try:
                 if not limits.can_fork():
                     self._refuse_if_closed()
                     run_without_fork(self._config(), request, path, result, watchdog)
                 else:
                     server = self._running_server()
-                    job = ParseJob(server, number, request, lambda pid, number=number: self._record(number, pid))  # type: ignore[misc]
-                    job.run(path, result, watchdog)
+                    job = ParseJob(
+                        server,
+                        number,
+                        request,
+                        lambda pid, number=number: self._record(number, pid),  # type: ignore[misc]
+                        lambda watchdog, use=use: use.begin(watchdog.check),  # type: ignore[misc]
+                    )
+                    with use:
+                        job.run(path, result, watchdog)
             except ForkServerLostError:
                 self._discard(server)
                 continue
@@ -246,6 +272,12 @@ class ParserPool:
             "tokenizer": str(self._tokenizer_file),
             "idle_seconds": self._idle_seconds,
             "warm_seconds": self._warm_seconds,
+            "recognizer": {
+                "memory_mb": self._settings.ocr_memory_mb,
+                "page_seconds": self._settings.ocr_page_seconds,
+                "threads": self._settings.ocr_threads,
+                "idle_seconds": self._idle_seconds,
+            },
         }
 
     def _running_server(self) -> ForkServerProcess:

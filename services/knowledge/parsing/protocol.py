@@ -20,6 +20,7 @@ from services.core.errors import (
     UnavailableError,
 )
 from services.core.kept_text import kept, read_kept
+from services.knowledge.recognition.recognized import RecognizedPage, words_of
 from services.knowledge.types import ChunkDraft, Section
 
 # Exit code of a child without memory for an error message.
@@ -75,6 +76,12 @@ def decode_chunk(values: Sequence[Any]) -> ChunkDraft:
     """Return the chunk draft that a message carries."""
     text, tokens, terms, page, sheet, heading = values
     return ChunkDraft(text, tokens, terms, page, sheet, tuple(heading))
+
+
+def decode_page(values: Sequence[Any]) -> RecognizedPage:
+    """Return the page read by text recognition that a message carries."""
+    page, confidence, least, words = values
+    return RecognizedPage(page, confidence, least, words_of(words))
 
 
 def decode_error(values: Sequence[Any]) -> MillpondError:

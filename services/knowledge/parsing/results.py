@@ -18,7 +18,15 @@ import structlog
 from services.core.errors import MillpondError, StorageError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.knowledge.parsing.protocol import decode_chunk, decode_error, decode_section, message_kind, message_values
+from services.knowledge.parsing.protocol import (
+    decode_chunk,
+    decode_error,
+    decode_page,
+    decode_section,
+    message_kind,
+    message_values,
+)
+from services.knowledge.recognition.recognized import RecognizedPage
 from services.knowledge.types import ChunkDraft, JobProgress, Section
 
 # Most bytes of messages per byte of text: sections, overlapping chunks, terms, names.
@@ -33,7 +41,8 @@ class ParsedFile:
     """The content of a file. `pages` counts PDF pages or slides, 0 for formats without pages.
 
     Sections and chunks of a large file are on disk and decoded when accessed. `notes` are (kind, count, place), see
-    `services.knowledge.notes`.
+    `services.knowledge.notes`. `recognized` are the pages read by text recognition, `recognition` the sum of them:
+    count, pages, mean and least confidence and the page of that, or None.
     """
 
     media_type: str
@@ -41,6 +50,8 @@ class ParsedFile:
     sections: Sequence[Section]
     chunks: Sequence[ChunkDraft]
     notes: Sequence[Sequence[Any]] = ()
+    recognized: Sequence[RecognizedPage] = ()
+    recognition: Sequence[Any] | None = None
 
 
 class AttachmentReceiver(Protocol):
@@ -77,13 +88,16 @@ class ParseResult:
         on_progress: Callable[[JobProgress], None],
         directory: Path,
         attachments: AttachmentReceiver | None = None,
+        on_recognized: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_recognized = on_recognized
         self._attachments = attachments
         self.complete = False
         self.error: MillpondError | None = None
         self._on_progress = on_progress
         self._sections: Spool[Section] = Spool(decode_section, directory)
         self._chunks: Spool[ChunkDraft] = Spool(decode_chunk, directory)
+        self._pages: Spool[RecognizedPage] = Spool(decode_page, directory)
         self._end: list[Any] = []
 
     def receive(self, message: bytes) -> None:
@@ -100,6 +114,10 @@ class ParseResult:
             self._receiver.end(keep=bool(message_values(message)[0]))
         elif kind == "progress":
             self._on_progress(JobProgress(*message_values(message)))
+        elif kind == "recognized":
+            if len(message_values(message)) > 1:  # else nothing was found on the page
+                self._pages.append(message)
+            self._on_recognized()
         elif kind == "error":
             self.error = _logged_error(message)
         elif kind == "end":
@@ -114,13 +132,14 @@ class ParseResult:
 
     def file(self) -> ParsedFile:
         """Return the parsed file, once it is complete."""
-        media_type, pages, notes = self._end
-        return ParsedFile(media_type, pages, self._sections, self._chunks, notes)
+        media_type, pages, notes, recognition = self._end
+        return ParsedFile(media_type, pages, self._sections, self._chunks, notes, self._pages, recognition)
 
     def close(self) -> None:
         """Discard what was collected."""
         self._sections.close()
         self._chunks.close()
+        self._pages.close()
         if self._attachments is not None:
             self._attachments.reset()
 

@@ -19,16 +19,19 @@ from services.core.errors import BadInputError, MillpondError, TooLargeError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.formats import detect
-from services.knowledge.formats.reading import Reading, drop_attachment
+from services.knowledge.formats.reading import PictureRecognizer, Reading, drop_attachment
 from services.knowledge.formats.registry import FORMATS
 from services.knowledge.formats.xml_names import is_lack_of_memory
-from services.knowledge.notes import NoteCollector
+from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.parsing import limits, protocol
 from services.knowledge.parsing.attachment_writer import AttachmentLimits, AttachmentWriter
+from services.knowledge.parsing.recognizer_client import RecognizerClient
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from services.knowledge.parsing.page_recognizer import PageRecognizer
 
 _BUFFER_BYTES = 65_536
 _LARGEST_MESSAGE = 65_536
@@ -38,6 +41,10 @@ MAX_JOBS = 200
 _MAX_CPU_SECONDS = 1.0
 DONE = b"d"
 _PROGRESS_SECONDS = 0.1
+# What the service acts upon at once: it shows progress, allows more time for a page, brings the recogniser.
+_URGENT = (b'["progress"', b'["recogniz')
+# Pages that are pictures are drawn here; for so many seconds in all that does not count as parsing.
+_DRAWING_SECONDS = 3600
 Write = Callable[[bytes], None]
 
 
@@ -52,7 +59,7 @@ class MessageWriter:
     def __call__(self, data: bytes) -> None:
         self.pending.append(data)
         self.size += len(data)
-        if self.size >= _BUFFER_BYTES or data.startswith(b'["progress"'):
+        if self.size >= _BUFFER_BYTES or data.startswith(_URGENT):
             self.flush()
 
     def flush(self) -> None:
@@ -78,14 +85,22 @@ def is_small(request: dict[str, Any], head: bytes, size: int) -> bool:
     return request["do"] == "parse" and size <= SMALL_BYTES and not detect.required_library(head, request["name"])
 
 
-def run_job(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
-    """Apply the limits to this process and run a job; `output` stays open.
+def run_job(
+    request: dict[str, Any],
+    file: int,
+    output: int,
+    tokenizer: Tokenizer,
+    recognizer: socket.socket | None = None,
+) -> None:
+    """Apply the limits to this process and run a job; `output` stays open. `recognizer` brings the connections with the
+    process that recognises text.
 
     Raises:
         MemoryError: the libraries leave no memory under the limit.
     """
-    limits.apply(limits.Limits(request["memory_mb"], request["cpu_seconds"]))
-    _execute(request, file, output, tokenizer)
+    more = _DRAWING_SECONDS if recognizer is not None else 0
+    limits.apply(limits.Limits(request["memory_mb"], request["cpu_seconds"], more))
+    _execute(request, file, output, tokenizer, recognizer)
 
 
 def run_more_jobs(channel: socket.socket, output: int, tokenizer: Tokenizer) -> None:
@@ -125,7 +140,13 @@ def silence() -> None:
     os.close(null)
 
 
-def _execute(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
+def _execute(
+    request: dict[str, Any],
+    file: int,
+    output: int,
+    tokenizer: Tokenizer,
+    recognizer: socket.socket | None = None,
+) -> None:
     write = MessageWriter(output)
     write(protocol.encode_message("start", os.getpid()))
     write.flush()  # from now on the service can see whether this process is running
@@ -139,6 +160,7 @@ def _execute(request: dict[str, Any], file: int, output: int, tokenizer: Tokeniz
                 request["overlap"],
                 request["output_mb"],
                 AttachmentLimits(*request["attachments"]) if request.get("attachments") else None,
+                RecognizerClient(recognizer, write, request["page_seconds"]) if recognizer is not None else None,
             )
             parse(stream, parse_request, tokenizer, write)
     write.flush()
@@ -151,13 +173,16 @@ def _cpu_seconds() -> float:
 
 @dataclass(slots=True)
 class ParseRequest:
-    """The parameters of a parse job: tokens of the embedder, most MB of text, what attachments may take."""
+    """The parameters of a parse job: tokens of the embedder, most MB of text, what attachments may take, who reads
+    pictures.
+    """
 
     name: str
     chunk_tokens: int
     overlap: int
     output_mb: int
     attachments: AttachmentLimits | None = None
+    recognizer: RecognizerClient | None = None
 
 
 @dataclass(slots=True)
@@ -198,7 +223,9 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
     from services.knowledge.text.chunks import chunk_sections
 
     kind = detect.detect(stream, request.name)
-    reading = _reading(request, write)
+    notes = NoteCollector()
+    recognizer = _page_recognizer(request, write, notes)
+    reading = _reading(request, write, notes, recognizer)
     pages = 0
     found = False
 
@@ -223,30 +250,41 @@ def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write:
     for draft in chunk_sections(sent(), tokenizer, request.chunk_tokens, request.overlap, name=request.name):
         chunks += 1
         write(protocol.chunk_message(draft))
-    if not found or not chunks:
+    if (not found or not chunks) and not (recognizer and recognizer.empty):
         raise BadInputError(
             _("The file contains no text."), _("Check that it is not empty and not made of pictures alone.")
         )
-    if kind == "pdf":
-        from services.knowledge.formats.pdf import pdf
-
+    count = FORMATS[kind].page_count
+    if count is not None:
         stream.seek(0)
-        pages = pdf.page_count(stream)
-    write(protocol.encode_message("end", FORMATS[kind].media_type, pages, reading.notes.facts()))
+        pages = count(stream)
+    if not found:
+        notes.add(NoteKind.NO_TEXT)
+    recognition = recognizer.facts() if recognizer is not None else None
+    write(protocol.encode_message("end", FORMATS[kind].media_type, pages, notes.facts(), recognition))
 
 
-def _reading(request: ParseRequest, write: Write) -> Reading:
-    notes = NoteCollector()
-    attach = drop_attachment if request.attachments is None else AttachmentWriter(write, request.attachments, notes)
-    return Reading(request.name, request.output_mb, _ProgressWriter(write), notes, attach)
+def _reading(
+    request: ParseRequest, write: Write, notes: NoteCollector, recognizer: PictureRecognizer | None
+) -> Reading:
+    allowed = request.attachments
+    attach = drop_attachment if allowed is None else AttachmentWriter(write, allowed, notes, recognizer is not None)
+    return Reading(request.name, request.output_mb, _ProgressWriter(write), notes, attach, recognizer)
+
+
+def _page_recognizer(request: ParseRequest, write: Write, notes: NoteCollector) -> PageRecognizer | None:
+    if request.recognizer is None:
+        return None
+    from services.knowledge.parsing.page_recognizer import PageRecognizer
+
+    return PageRecognizer(request.recognizer, write, notes)
 
 
 def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
-    """Render a page of a PDF and send it as a message "png"."""
-    from services.knowledge.formats.pdf import pdf_pictures
-
+    """Draw a page of a PDF or picture and send it as a message "png"."""
     try:
-        image = pdf_pictures.render(stream, request["page"], request["width"], request["highlight"])
+        draw = FORMATS[detect.detect(stream, request["name"])].draw or _refuse_to_draw
+        image = draw(stream, request["page"], request["width"], request["highlight"], request["marks"])
     except MillpondError as error:
         write(protocol.error_message(error))
     except MemoryError:
@@ -257,6 +295,10 @@ def render(stream: BinaryIO, request: dict[str, Any], write: Write) -> None:
         write(protocol.error_message(_unreadable(), traceback.format_exc(limit=-8)))
     else:
         write(protocol.encode_message("png", image.hex()))
+
+
+def _refuse_to_draw(*_arguments: Any) -> bytes:
+    raise BadInputError(_("This file has no pages that can be shown."), _("Open its text or the original."))
 
 
 def out_of_memory() -> TooLargeError:

@@ -16,7 +16,8 @@ from services.core.actor import AccessLevel, Actor
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError
 from services.core.i18n import _
-from services.knowledge.notes import notes_of
+from services.knowledge.notes import NoteKind, notes_of
+from services.knowledge.recognition.recognized import Recognition
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.collections import require_collection, shown_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
@@ -195,6 +196,22 @@ class DocumentStore:
             homes = collections_of(connection, sorted(ids), actor.readable())
         return {each for each, home in homes.items() if actor.level(home) >= AccessLevel.WRITE}
 
+    def unread_pictures(self, actor: Actor) -> list[int]:
+        """Return the documents with pages that are unread pictures, of which `actor` may change the kept original."""
+        query = only_readable(
+            sa.select(documents.c.id, documents.c.collection_id, _ACTIVE.c.notes)
+            .join(_ACTIVE, _ACTIVE.c.id == documents.c.active_revision_id)
+            .where(_ACTIVE.c.notes.is_not(None), _ACTIVE.c.stored != ""),
+            actor.readable(),
+        )
+        unread = {NoteKind.PICTURE_PAGES, NoteKind.UNRECOGNIZED_PAGES}
+        with self._database.read() as connection:
+            return [
+                row.id
+                for row in connection.execute(query)
+                if actor.level(row.collection_id) >= AccessLevel.WRITE and any(note[0] in unread for note in row.notes)
+            ]
+
     def require_change(self, actor: Actor, document_id: int, action: str) -> None:
         """Return if a document may be changed; errors as for `require_document`."""
         with self._database.read() as connection:
@@ -302,6 +319,7 @@ def _documents(filters: DocumentFilters, live: Live) -> sa.Select[Any]:
             sa.func.coalesce(_ACTIVE.c.media_type, _NEWEST.c.media_type, "").label("media_type"),
             sa.func.coalesce(_ACTIVE.c.pages, _NEWEST.c.pages, 0).label("pages"),
             _ACTIVE.c.notes,
+            _ACTIVE.c.recognition,
             _CHUNKS.label("chunks"),
         )
         .join(collections, collections.c.id == documents.c.collection_id)
@@ -356,6 +374,7 @@ def _document(row: Row[Any], live: Live) -> Document:
         media_type=row.media_type,
         pages=row.pages,
         notes=notes_of(row.notes),
+        recognition=None if row.recognition is None else Recognition(*row.recognition),
         chunks=row.chunks,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -28,7 +28,7 @@ from services.knowledge.store.jobs import (
     supersede,
 )
 from services.knowledge.store.revisions import drop_early_terms, set_newest
-from services.knowledge.store.tables import chunks, documents, jobs, revisions, sections
+from services.knowledge.store.tables import chunks, documents, jobs, recognized_pages, revisions, sections
 from services.knowledge.types import JobKind
 
 MOST_OWNER = 255  # characters of an owner's name that are kept
@@ -136,7 +136,7 @@ def admit(
 def begin_rebuild(
     connection: Connection, document_id: int, kind: JobKind, plan: RevisionPlan
 ) -> tuple[int, IntakeResult]:
-    """Queue a rechunk or reembed of a document's active revision; return (job id, what else changed).
+    """Queue a rechunk, reembed or reread of a document's active revision; return (job id, what else changed).
 
     Raises:
         NotFoundError: the document is gone.
@@ -171,9 +171,13 @@ def begin_rebuild(
         raise ConflictError(
             _("The original of “{name}” was not kept; it cannot be rechunked.").format(name=document.name)
         )
-    if kind == JobKind.REEMBED:
+    if kind == JobKind.REREAD and not active.stored:
+        raise ConflictError(
+            _("The original of “{name}” was not kept; it cannot be read again.").format(name=document.name)
+        )
+    if kind in {JobKind.REEMBED, JobKind.REREAD}:
         plan = replace(plan, chunk_tokens=active.chunk_tokens, overlap=active.overlap)
-    kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages", "notes")
+    kept = ("version", "sha256", "size_bytes", "stored", "media_type", "pages", "notes", "recognition")
     revision_id = insert_revision(connection, document_id, plan, **{name: getattr(active, name) for name in kept})
     job_id = _insert_job(connection, document_id, revision_id, kind, plan)
     return job_id, IntakeResult(document_id, unneeded=unneeded, ended=ended)
@@ -305,6 +309,7 @@ def recover_jobs(database: Database, crash_limit: int) -> RecoveryResult:
             drop_early_terms(connection, revision_id)
         swept = connection.execute(chunks.delete().where(chunks.c.revision_id.in_(incomplete))).rowcount
         connection.execute(sections.delete().where(sections.c.revision_id.in_(incomplete)))
+        connection.execute(recognized_pages.delete().where(recognized_pages.c.revision_id.in_(incomplete)))
     return RecoveryResult(suspects, failed, swept)
 
 

@@ -341,7 +341,7 @@ def _touch(connection: Connection, document_id: int) -> None:
 
 def _same_work(connection: Connection, job: Row[Any], fingerprint: str) -> tuple[int | None, str]:
     """Return (id, document name) of an active revision with the chunks and vectors that this job would make."""
-    if job.kind == JobKind.REEMBED:
+    if job.kind in {JobKind.REEMBED, JobKind.REREAD}:
         return None, ""
     wanted = {name: getattr(job, name) for name in ("sha256", "chunk_tokens", "overlap")}
     query = _SAME_WORK if job.readable is None else _SAME_WORK.where(documents.c.collection_id.in_(job.readable))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from services.knowledge.store.recognized_pages import drop_pages
 from services.knowledge.store.revisions import AT_ONCE_CHUNKS, drop_span, unreferenced
 from services.knowledge.store.tables import PRESENT, chunks, documents, revisions, sections
 
@@ -65,6 +66,7 @@ def _forget(connection: Connection, revision_id: int) -> list[str]:
     row = connection.execute(sa.select(revisions).where(revisions.c.id == revision_id)).one_or_none()
     if row is None:
         return []
+    drop_pages(connection, revision_id)
     connection.execute(revisions.delete().where(revisions.c.id == revision_id))
     others = sa.select(revisions.c.id).where(revisions.c.document_id == row.document_id)
     connection.execute(documents.delete().where(documents.c.id == row.document_id, ~PRESENT, ~sa.exists(others)))

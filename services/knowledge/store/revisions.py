@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from services.knowledge.store.chunks import Ids, Vectors
+from services.knowledge.store.recognized_pages import drop_pages
 from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
 from services.knowledge.store.term_erasure import count_terms_to_erase
 from services.knowledge.text.kinds import kind_of
@@ -80,7 +81,7 @@ _DROP_CHUNKS_FROM = chunks.delete().where(chunks.c.revision_id == _ID, chunks.c.
 _DROP_SECTIONS = sections.delete().where(sections.c.revision_id == _ID)
 _DROP_REVISION = revisions.delete().where(revisions.c.id == _ID)
 _STORED = sa.select(revisions.c.stored).where(revisions.c.id == _ID)
-_FACTS = sa.select(revisions.c.media_type, revisions.c.pages, revisions.c.notes, revisions.c.chunks).where(
+_FACTS = sa.select(*(revisions.c[name] for name in ("media_type", "pages", "notes", "recognition", "chunks"))).where(
     revisions.c.id == _ID
 )
 _INCREMENT = (
@@ -234,7 +235,7 @@ def activate(connection: Connection, revision_id: int, *, early: bool = False, *
     """Make a fully written revision the active one; the one before it is deleted, with chunks and terms.
 
     `early`: its terms are in the lexical index already. `facts` are columns of `revisions` (media_type, pages, notes,
-    fingerprint).
+    recognition, fingerprint).
     """
     this = {"revision": revision_id}
     document = connection.execute(_DOCUMENT, this).one()
@@ -282,8 +283,9 @@ def drop_terms(connection: Connection, revision_id: int) -> None:
 
 
 def drop_content(connection: Connection, revision_id: int) -> None:
-    """Delete a revision's sections and chunks; its row stays."""
+    """Delete a revision's sections, recognised pages and chunks; its row stays."""
     drop_early_terms(connection, revision_id)
+    drop_pages(connection, revision_id)
     connection.execute(_DROP_CHUNKS, {"revision": revision_id})
     connection.execute(_DROP_SECTIONS, {"revision": revision_id})
 
@@ -331,6 +333,6 @@ def _draft(row: Row[Any]) -> ChunkDraft:
 
 
 def revision_facts(connection: Connection, revision_id: int) -> dict[str, Any] | None:
-    """Return media_type, pages, notes and chunks of a revision, or None when it is gone."""
+    """Return media_type, pages, notes, recognition and chunks of a revision, or None when it is gone."""
     row = connection.execute(_FACTS, {"revision": revision_id}).mappings().one_or_none()
     return None if row is None else dict(row)

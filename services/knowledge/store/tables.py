@@ -90,6 +90,8 @@ revisions = sa.Table(
     sa.Column("chunks", sa.Integer, nullable=False, default=0),
     # What the parser left out or put in: (kind, count, place) of each note, see `services.knowledge.notes`.
     sa.Column("notes", sa.JSON(none_as_null=True)),
+    # How sure text recognition was: count, pages, mean and least confidence, page of that; null where it read nothing.
+    sa.Column("recognition", sa.JSON(none_as_null=True)),
     sa.Column("chunk_tokens", sa.Integer, nullable=False),
     sa.Column("overlap", sa.Integer, nullable=False),
     # So many of its first chunks are in `chunk_terms` before it is active, or still are after it was; null means none.
@@ -109,6 +111,18 @@ sections = sa.Table(
     sa.Column("sheet", sa.String(255), nullable=False, default=""),
     sa.Column("heading", sa.JSON, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
+)
+
+# Pages read by text recognition: how sure it was (0 to 1), and their words with their boxes, packed
+# (`services.knowledge.recognition.recognized`).
+recognized_pages = sa.Table(
+    "recognized_pages",
+    metadata,
+    sa.Column("revision_id", sa.ForeignKey("revisions.id"), primary_key=True),
+    sa.Column("page", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("confidence", sa.Float, nullable=False),
+    sa.Column("least_confidence", sa.Float, nullable=False),
+    sa.Column("words", sa.LargeBinary, nullable=False),
 )
 
 chunks = sa.Table(

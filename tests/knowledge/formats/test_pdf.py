@@ -20,9 +20,11 @@ from reportlab.pdfgen.canvas import Canvas
 from services.core.actor import SERVICE
 from services.core.errors import BadInputError
 from services.knowledge.notes import notes_of
+from services.knowledge.parsing.pool import ParserPool
 from services.knowledge.parsing.results import ParsedFile
 from tests.knowledge.formats.pdf_objects import page_of, stream_of
 from tests.knowledge.library_harness import LibraryHarness
+from tests.knowledge.parsing.pools import run
 
 Parse = Callable[..., ParsedFile]
 LINES = ("采购合同编号为沪二零二六第七号", "交货地点在洋山港四号仓库")
@@ -177,7 +179,8 @@ def mixed(canvas: Canvas) -> None:
 
 
 def test_pages_that_are_pictures_are_noted_on_the_document(harness: LibraryHarness) -> None:
-    """Scans count although they carry a page number or a stamp; blank pages do not."""
+    """Without text recognition scans count although they carry a page number or a stamp; blank pages do not."""
+    object.__setattr__(harness.settings, "ocr", False)
     document = harness.ready("mixed.pdf", drawn(mixed))
     assert [note.text for note in document.notes] == ["Pages 2-4, 8 are pictures without text"]
     text = "\n".join(chunk.text for chunk in harness.library.reader.chunks(SERVICE, document.id))
@@ -185,8 +188,8 @@ def test_pages_that_are_pictures_are_noted_on_the_document(harness: LibraryHarne
     assert "letter with a logo" in text
 
 
-def test_scans_with_page_numbers_alone_are_refused(parse: Parse) -> None:
-    """A document whose only text are its page numbers says nothing."""
+def test_scans_with_page_numbers_alone_are_refused(pool_without_ocr: ParserPool, tmp_path: Path) -> None:
+    """Without text recognition a document whose only text are its page numbers says nothing."""
 
     def draw(canvas: Canvas) -> None:
         for number in range(3):
@@ -194,8 +197,10 @@ def test_scans_with_page_numbers_alone_are_refused(parse: Parse) -> None:
             canvas.drawString(290, 20, f"Page {number + 1}")
             canvas.showPage()
 
+    path = tmp_path / "upload"
+    path.write_bytes(drawn(draw))
     with pytest.raises(BadInputError, match="pictures"):
-        parse(drawn(draw), "scan.pdf")
+        run(pool_without_ocr, path, "scan.pdf")
 
 
 def test_blank_pages_alone_are_refused_as_blank(parse: Parse) -> None:
@@ -256,10 +261,11 @@ def test_chinese_placed_character_by_character_needs_no_fonts(tmp_path: Path) ->
     assert done.stdout.strip() == ascii("\n".join(LINES)), done.stderr
 
 
-def test_characters_without_a_meaning_are_left_out_and_noted(parse: Parse) -> None:
-    """A font without a map to Unicode gives no garbage; what other fonts say on the page is kept."""
+def test_characters_without_a_meaning_are_left_out_and_noted(pool_without_ocr: ParserPool, tmp_path: Path) -> None:
+    """Without text recognition a font without a map to Unicode gives no garbage; what others say is kept."""
     codes = "".join(f"{36 + number * 7 % 55:04x}" for number in range(120))
-    found = parse(
+    path = tmp_path / "upload"
+    path.write_bytes(
         page_of(
             f"BT /F1 12 Tf 50 750 Td (A line of readable words.) Tj ET BT /F2 12 Tf 50 700 Td <{codes}> Tj ET",
             "<</Type/Font/Subtype/Type0/BaseFont/Foo/Encoding/Identity-H/DescendantFonts[7 0 R]>>",
@@ -268,9 +274,9 @@ def test_characters_without_a_meaning_are_left_out_and_noted(parse: Parse) -> No
             "<</Type/FontDescriptor/FontName/Foo/Flags 4/FontBBox[0 0 1000 1000]/ItalicAngle 0/Ascent 800/Descent -200"
             "/CapHeight 700/StemV 80>>",
             resources="/F2 6 0 R",
-        ),
-        "fonts.pdf",
+        )
     )
+    found = run(pool_without_ocr, path, "fonts.pdf")
     assert text_of(found) == "A line of readable words."
     assert [(kind, place) for kind, _count, place in found.notes] == [("unmapped_characters", "1")]
 

@@ -48,16 +48,6 @@ def pdf(pages: Iterable[Sequence[str]], *, password: str = "", chinese: bool = F
     return out.getvalue()
 
 
-def scanned_pdf() -> bytes:
-    """Return a PDF whose page is a picture of something, without text."""
-    out = io.BytesIO()
-    canvas = Canvas(out)
-    canvas.rect(100, 100, 200, 300, fill=1)
-    canvas.showPage()
-    canvas.save()
-    return out.getvalue()
-
-
 def zipped(parts: dict[str, bytes | str]) -> bytes:
     """Return a zip file with the given members."""
     out = io.BytesIO()

@@ -22,7 +22,6 @@ BAD = {
     "empty": (b"", "a.pdf", "empty"),
     "white space": (b" \n\t \r\n", "a.txt", "no text"),
     "encrypted PDF": (samples.pdf([["Secret"]], password="x"), "a.pdf", "password"),
-    "scanned PDF": (samples.scanned_pdf(), "a.pdf", "no text layer"),
     "truncated PDF": (PDF[:300], "a.pdf", "damaged"),
     "PDF head and noise": (b"%PDF-1.7\n" + NOISE, "a.pdf", "damaged"),
     "PDF without pages": (
@@ -61,7 +60,8 @@ BAD = {
         "a.epub",
         "entities",
     ),
-    "picture": (b"\x89PNG\r\n\x1a\n" + NOISE, "a.pdf", "a picture"),
+    "damaged picture": (b"\x89PNG\r\n\x1a\n" + NOISE, "a.pdf", "picture is damaged"),
+    "picture that moves": (b"GIF89a" + NOISE, "a.png", "a picture"),
     "old Office file": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + NOISE, "a.doc", "Office"),
     "program": (b"\x7fELF" + NOISE, "a.txt", "a program"),
     "page of scripts alone": (b"<html><script>alert('x')</script><style>p{}</style></html>", "a.html", "no text"),

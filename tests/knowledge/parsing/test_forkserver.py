@@ -212,7 +212,7 @@ def test_the_package_imports_without_posix() -> None:
 def test_messages_may_arrive_in_pieces(tmp_path: Path) -> None:
     """Jobs that are sent faster than the server reads them keep their descriptors apart."""
     server = ForkServerProcess(
-        {"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5}
+        {"tokenizer": str(TOKENIZER), "language": "en", "idle_seconds": 30.0, "warm_seconds": 0.5, "recognizer": {}}
     )
     request = {
         "do": "parse", "name": "a", "chunk_tokens": 50, "overlap": 0, "memory_mb": 512, "cpu_seconds": 9, "output_mb": 1

@@ -16,7 +16,7 @@ from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.formats.mail.mime import LONGEST_LINE, Part, one_line, read_headers, read_message
-from services.knowledge.formats.reading import Reading
+from services.knowledge.formats.reading import LEAST_SCAN_BYTES, Reading
 from services.knowledge.notes import NoteCollector, NoteKind
 from services.knowledge.types import Section
 
@@ -196,6 +196,11 @@ class _Walk:
         pages = [bodies for bodies in versions if bodies not in plain]
         yield from preferred(plain[0] if plain else [], pages[-1] if pages else [])
 
+    def _is_scan(self, part: Part) -> bool:
+        """Whether a picture may be a page that was scanned or photographed, and is read; logos are small and inline."""
+        sent = part.disposition == "attachment" and part.end - part.start >= LEAST_SCAN_BYTES
+        return sent and self.reading.recognizer is not None
+
     def _file(self, part: Part) -> None:
         """Give a file that came along to whoever stores it, or note why it is left out."""
         notes, kind, name = self.reading.notes, part.media_type, part.file_name
@@ -204,7 +209,7 @@ class _Walk:
         if kind in _SIGNATURES:
             if not any(child is part for child in self.mail.children) or self.mail.media_type != "multipart/signed":
                 notes.add(NoteKind.SIGNATURES)
-        elif kind.startswith("image/"):
+        elif kind.startswith("image/") and not self._is_scan(part):
             notes.add(NoteKind.MAIL_PICTURES, place=(name or part.default_name())[:80])
         elif kind in _MESSAGES:
             # The name that mail programs give is often no more than "message" or missing.

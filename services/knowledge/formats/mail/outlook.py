@@ -18,7 +18,7 @@ from services.core.errors import BadInputError
 from services.core.i18n import _
 from services.knowledge.formats.mail.mail import Body, encrypted_mail, html_body, message_sections, preferred, with_head
 from services.knowledge.formats.mail.mime import one_line, read_message
-from services.knowledge.formats.reading import Reading
+from services.knowledge.formats.reading import LEAST_SCAN_BYTES, Reading
 from services.knowledge.notes import NoteKind
 from services.knowledge.types import Section
 
@@ -213,7 +213,9 @@ def _attachment(attached: _Storage, reading: Reading, depth: int) -> Iterator[Se
         if signed.media_type != "multipart/signed":
             raise encrypted_mail("S/MIME")
         yield from message_sections(signed, reading)
-    elif mime_type.startswith("image/") or name.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".bmp")):
+    elif (mime_type.startswith("image/") or name.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".bmp"))) and (
+        reading.recognizer is None or len(data) < LEAST_SCAN_BYTES
+    ):
         reading.notes.add(NoteKind.MAIL_PICTURES, place=(name or "?")[:80])
     elif not data:  # a link to a file elsewhere
         reading.notes.add(NoteKind.UNREAD_ATTACHMENTS, place=(name or "?")[:80])

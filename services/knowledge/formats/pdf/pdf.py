@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, TooLargeError
 from services.core.i18n import _, plural
-from services.knowledge.formats.pdf import pdf_forms
+from services.knowledge.formats.pdf import pdf_forms, pdf_scans
 from services.knowledge.formats.pdf.pdf_grid import Grid, grid_of
 from services.knowledge.formats.pdf.pdf_layout import OpenTable, PageText, laid_out
 from services.knowledge.formats.pdf.pdf_margins import Margins
@@ -31,6 +32,7 @@ from services.knowledge.formats.pdf.pdf_page import (
 )
 from services.knowledge.formats.reading import Reading
 from services.knowledge.notes import NoteKind
+from services.knowledge.text.kinds import TextKind, kind_of
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ _ERR_SECURITY = 5
 # A page with pictures over this share of it and no more letters than this is a picture: a scan with a stamp.
 _PICTURE_SHARE = 0.3
 _MAX_STAMP_LETTERS = 60
+# A picture over this share of a page is the page: its text layer is what somebody's text recognition found in it.
+_SCAN_SHARE = 0.8
 _THUMBNAIL_WIDTH = 120
 # Differences of grey that make a page without text and pictures more than blank paper.
 _BLANK_CONTRAST = 16
@@ -73,11 +77,13 @@ class _Pages:
 
 
 def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
-    """Yield the text page by page, parted at the headings of its outline; pages that are pictures are noted.
+    """Yield the text page by page, parted at the headings of its outline; pages that are pictures are read by text
+    recognition, or noted.
 
     Raises:
-        BadInputError: damaged, encrypted, without pages, or without a text layer.
+        BadInputError: damaged, encrypted, without pages, or without a text layer while text recognition is off.
         TooLargeError: more than `MAX_PAGES` pages.
+        UnavailableError: it has pictures alone, and text recognition failed on all of them.
     """
     with closing(open_document(stream)) as document:
         pdf_forms.note_form(document, reading)
@@ -98,7 +104,7 @@ def read(stream: BinaryIO, reading: Reading) -> Iterator[Section]:
             found.texts += 1
             yield Section(text)
         pdf_forms.read_attachments(document, reading)
-        _check(found, pages)
+        _check(found, pages, reading)
 
 
 def page_count(stream: BinaryIO) -> int:
@@ -134,10 +140,14 @@ def damaged() -> BadInputError:
     )
 
 
-def _check(found: _Pages, pages: int) -> None:
-    """Raise an error for a document that has no text of its own."""
+def _check(found: _Pages, pages: int, reading: Reading) -> None:
+    """Raise an error for a document that has no text of its own, unless text recognition has looked for some."""
     if found.texts:
         return
+    if reading.recognizer is not None:
+        reading.recognizer.require_some(found.pictures)
+        if reading.recognizer.empty:
+            return
     if found.damaged == pages:
         raise damaged()
     # Scans with page numbers or one stamp on all pages have no text of their own.
@@ -166,16 +176,26 @@ def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading
     try:
         with closing(document[index]) as page:
             objects = page_objects(page)
-            text, raw, words = _page_text(page, objects, index + 1, reading, found)
+            text, raw, words, unmapped = _page_text(page, objects, index + 1, reading, found)
             is_picture = _is_picture(page, objects, text)
+            recognized = ""
+            if is_picture or _is_garbled(page, objects, raw, unmapped):
+                recognized = _recognized(page, index + 1, reading)
             annotations = pdf_forms.page_annotations(document, page, raw, words)
     except pypdfium2.PdfiumError:
         found.damaged += 1
         reading.notes.add(NoteKind.DAMAGED_PAGES, place=index + 1)
         return
+    if recognized:
+        text, is_picture, unmapped = recognized, False, 0
+        found.open_table.header = ""
+    if unmapped >= _MIN_UNMAPPED:
+        reading.notes.add(NoteKind.UNMAPPED_CHARACTERS, unmapped, place=index + 1)
+        found.unmapped += 1
     if is_picture:
         found.pictures += 1
-        reading.notes.add(NoteKind.PICTURE_PAGES, place=index + 1)
+        if reading.recognizer is None:
+            reading.notes.add(NoteKind.PICTURE_PAGES, place=index + 1)
         if letters := "".join(filter(str.isalpha, text)):
             found.stamps.add(letters)
     if annotations.text:
@@ -190,22 +210,40 @@ def _page_sections(document: pypdfium2.PdfDocument, index: int, reading: Reading
         yield from found.outline.sections(text, index + 1)
 
 
+def _recognized(page: Any, number: int, reading: Reading) -> str:
+    """Return the text that text recognition finds on a page, "" for none."""
+    if reading.recognizer is None:
+        return ""
+    found = reading.recognizer.recognize(partial(pdf_scans.scan, page), number)
+    return pdf_scans.page_text(found) if found is not None else ""
+
+
+def _is_garbled(page: Any, objects: PageObjects, text: str, unmapped: int) -> bool:
+    """Whether a page has text, but none that says what the page shows: its fonts do not tell what most characters stand
+    for, or it lies on a scan and no one can read it.
+    """
+    if unmapped >= _MIN_UNMAPPED and 2 * unmapped > sum(not character.isspace() for character in text):
+        return True
+    width, height = page.get_size()
+    covered = max((_shared(box, Box(*page.get_bbox())) for box in objects.pictures), default=0.0)
+    return covered > _SCAN_SHARE * width * height and kind_of(text) is TextKind.UNREADABLE
+
+
 def _page_text(
     page: Any, objects: PageObjects, number: int, reading: Reading, found: _Pages
-) -> tuple[str, str, list[Word]]:
-    """Return the text that a page shows, the same as PDFium has it, and the words in the latter."""
+) -> tuple[str, str, list[Word], int]:
+    """Return the text that a page shows, the same as PDFium has it, the words in the latter, and how many of its
+    characters have no meaning.
+    """
     with closing(page.get_textpage()) as text_page:
         text = text_page.get_text_range().translate(_BULLETS)
         if len(text) > MAX_PLACED_CHARACTERS:
             reading.notes.add(NoteKind.CROWDED_PAGES, place=number)
             found.open_table.header = ""
-            return clean_text(text), text, []
+            return clean_text(text), text, [], 0
         words = words_of(text_page, text, page)
         unmapped = _unmapped_words(words, text)
         count = sum(end - start for start, end in unmapped.items()) or len(_UNMAPPED.findall(text))
-        if count >= _MIN_UNMAPPED:
-            reading.notes.add(NoteKind.UNMAPPED_CHARACTERS, count, place=number)
-            found.unmapped += 1
         turn = page.get_rotation()
         repeated = found.margins.repeated(words, text, turned(Box(*page.get_bbox()), turn), number)
         left_out = unmapped.keys() | repeated
@@ -217,7 +255,7 @@ def _page_text(
         stacked = len(words) > len(text.split()) and _have_stacks(words, text)
         exact = len(shown) == len(words) and not stacked
         layout = PageText(text, shown, exact, grid, Fonts(text_page))
-        return laid_out(layout, found.open_table, clean_text), text, shown
+        return laid_out(layout, found.open_table, clean_text), text, shown, count
 
 
 def _have_stacks(words: Sequence[Word], text: str) -> bool:

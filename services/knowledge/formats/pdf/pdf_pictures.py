@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import NotFoundError
 from services.core.i18n import _
+from services.knowledge.formats.page_marks import ShareBox, marked_png
 from services.knowledge.formats.pdf.pdf import damaged, open_document
 from services.knowledge.formats.pdf.pdf_page import page_objects
 from services.knowledge.text.sentences import clauses
@@ -17,20 +17,18 @@ if TYPE_CHECKING:
     import pypdfium2  # type: ignore[import-untyped]
 
 _MAX_PIXELS = 40_000_000
-_HIGHLIGHT = (255, 224, 130)  # multiplied with the page: white takes this colour, ink stays dark
 _MAX_BOXES = 400
 # Cells of one row are not further apart in a page's text.
 _ROW_CHARACTERS = 600
 
 
-def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) -> bytes:
-    """Return a page (counted from 1) as PNG of `width` pixels with the texts of `highlight` highlighted.
+def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str], marks: Sequence[ShareBox] = ()) -> bytes:
+    """Return a page (counted from 1) as PNG of `width` pixels with the texts of `highlight` highlighted, and the boxes
+    `marks`, in shares of the page.
 
     Raises:
         NotFoundError: there is no such page.
     """
-    from PIL import Image, ImageChops, ImageDraw
-
     with closing(open_document(stream)) as document:
         if not 1 <= page <= len(document):
             raise NotFoundError(
@@ -45,15 +43,12 @@ def render(stream: BinaryIO, page: int, width: int, highlight: Sequence[str]) ->
         bitmap = sheet.render(scale=scale)
         image = bitmap.to_pil().convert("RGB")
         converter = bitmap.get_posconv(sheet)
-        layer = Image.new("RGB", image.size, (255, 255, 255))
-        draw = ImageDraw.Draw(layer)
+        boxes = []
         for left, bottom, right, top in _boxes(sheet, highlight):
             x0, y0 = converter.to_bitmap(left, top)
             x1, y1 = converter.to_bitmap(right, bottom)
-            draw.rectangle((min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1), fill=_HIGHLIGHT)
-        out = io.BytesIO()
-        ImageChops.multiply(image, layer).save(out, format="PNG", compress_level=3)
-        return out.getvalue()
+            boxes.append((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
+        return marked_png(image, marks, boxes)
 
 
 def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[float, float, float, float]]:

@@ -1,0 +1,18 @@
+"""The process that recognises text, found among those of a parser pool."""
+
+from __future__ import annotations
+
+import psutil
+
+from services.knowledge.parsing.pool import ParserPool
+
+
+def recognizer(pool: ParserPool) -> psutil.Process:
+    """Return the process that recognises text, a child of the fork server."""
+    (found,) = [
+        child
+        for child in psutil.Process(pool.pids()[0]).children()
+        if child.status() != psutil.STATUS_ZOMBIE
+        and any(part.endswith("parsing.recognizer") for part in child.cmdline())
+    ]
+    return found

@@ -183,7 +183,7 @@ def _weighed(entries: Iterable[tuple[str, Iterable[str]]]) -> _Weighed:
 def _read() -> tuple[dict[str, _Weighed], dict[str, tuple[str, ...]]]:
     """Return by script its function words, and the languages that have a stemmer."""
     words: dict[str, _Weighed] = {script: {} for script in _ONLY}
-    stemmed = {script: (language,) for script, language in _ONLY.items()}
+    stemmed: dict[str, tuple[str, ...]] = {script: (language,) for script, language in _ONLY.items()}
     for script, lists in _FUNCTION_WORDS.items():
         with_stemmer, _bar, others = map(_LISTS.findall, lists.partition("|"))
         words[script] = _weighed((language, fold(text).split()) for language, text in (*with_stemmer, *others))

@@ -125,13 +125,13 @@ def _named(language: str, stem: str) -> str:
 
 
 def _words(text: str) -> list[tuple[str, str, str]]:
-    """Return each word as it is written, in small letters, and folded, without names of programs in mixed case."""
+    """Return each word of these scripts as it is written, in small letters, and folded; mixed case names programs."""
     words = spelled_words(text)
     read: dict[str, tuple[str, str, str]] = {}
     for word in dict.fromkeys(words):
         rest = word[1:]
-        if rest == rest.lower() or word.isupper():
-            small = word.casefold()
+        small = word.casefold()
+        if languages.script_of_word(small) and (rest == rest.lower() or word.isupper()):
             read[word] = word, small, small if small.isascii() else fold(small).strip()
     return [read[word] for word in words if word in read]
 

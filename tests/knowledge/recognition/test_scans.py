@@ -210,7 +210,8 @@ def test_a_text_layer_that_says_nothing_is_not_used(parse: Parse) -> None:
 def test_pictures_that_are_too_large_or_damaged_are_refused(parse: Parse) -> None:
     """A small file that would unpack to gigabytes, and files that end too early, say what is wrong with them."""
     size = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 40_000, 1, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size)) + bytes(100)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
+    bomb += struct.pack(">I", 8) + b"IDAT" + bytes(12)
     with pytest.raises(TooLargeError, match="2400 million pixels"):
         parse(bomb, "bomb.png")
     whole = scans.saved(scans.strip(), "JPEG")

@@ -9,7 +9,6 @@ from typing import Any
 
 from services.core.document_quotes import Quoted
 from services.knowledge.notes import Note
-from services.knowledge.recognition.recognized import Recognition
 
 
 class DocumentStatus(StrEnum):
@@ -68,6 +67,21 @@ class Job:
     attempts: int
     created_at: datetime
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Which pages of a document were read by text recognition, and how sure it was, from 0 to 1.
+
+    `pages` is a list for people ("2-4, 7"). `confidence` is the mean over their characters, `least_confidence` that of
+    the least sure line, which is on page `least_page`.
+    """
+
+    count: int
+    pages: str
+    confidence: float
+    least_confidence: float
+    least_page: int
 
 
 @dataclass(frozen=True, slots=True)

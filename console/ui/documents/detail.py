@@ -29,8 +29,7 @@ from services.core.i18n import _, plural
 from services.knowledge.file_names import SEPARATOR
 from services.knowledge.formats.registry import SHOWN_PAGES
 from services.knowledge.library import Library
-from services.knowledge.recognition.recognized import Recognition
-from services.knowledge.types import UNFINISHED, Document, DocumentStatus
+from services.knowledge.types import UNFINISHED, Document, DocumentStatus, Recognition
 
 _CHUNKS = 20
 _SECTIONS = 20

@@ -95,21 +95,6 @@ class RecognizedPage:
     words: Sequence[RecognizedWord] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Recognition:
-    """Which pages of a document were read by text recognition, and how sure it was, from 0 to 1.
-
-    `pages` is a list for people ("2-4, 7"). `confidence` is the mean over their characters, `least_confidence` that of
-    the least sure line, which is on page `least_page`.
-    """
-
-    count: int
-    pages: str
-    confidence: float
-    least_confidence: float
-    least_page: int
-
-
 def picture_facts(picture: RecognizedPicture) -> dict[str, Any]:
     """Return a picture's lines as JSON has them."""
     return {

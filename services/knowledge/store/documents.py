@@ -17,7 +17,6 @@ from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError
 from services.core.i18n import _
 from services.knowledge.notes import NoteKind, notes_of
-from services.knowledge.recognition.recognized import Recognition
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.collections import require_collection, shown_collection
 from services.knowledge.store.jobs import FAILED, QUEUED, READY, UNFINISHED_STATES, WORKING
@@ -37,6 +36,7 @@ from services.knowledge.types import (
     JobKind,
     JobProgress,
     LibraryCounts,
+    Recognition,
 )
 
 Live = Mapping[int, tuple[DocumentStatus, JobProgress]]

@@ -160,10 +160,16 @@ CHANGING: dict[str, Callable[[World, Actor], object]] = {
     "LibraryJobs.remove": lambda w, who: w.library.jobs.remove(who, w.job),
     "LibraryJobs.rechunk": lambda w, who: w.library.jobs.rechunk(who, [w.mail], 100, 10),
     "LibraryJobs.reembed": lambda w, who: w.library.jobs.reembed(who, [w.mail]),
+    "LibraryJobs.reread": lambda w, who: w.library.jobs.reread(who, [w.mail]),
     "DocumentImporter.add": lambda w, who: w.importer.add(who, prepared("new"), w.secret).duplicate,
 }
-# These make something of one's own, or look at one's own alone: tested below.
-ALONE = {"Library.create_collection", "LibraryQuotes.erase_deleted"}
+# These make something of one's own, or look at one's own alone: tested below; those of scans in `recognition`.
+ALONE = {
+    "Library.create_collection",
+    "LibraryQuotes.erase_deleted",
+    "LibraryJobs.reread_pictures",
+    "LibraryReader.recognized_pages",
+}
 
 
 def outcome(call: Callable[[World, Actor], object], world: World, who: Actor) -> str:

@@ -19,6 +19,7 @@ from services.knowledge.notes import notes_of
 from services.knowledge.parsing.pool import ParserPool
 from services.knowledge.parsing.results import ParsedFile
 from services.knowledge.types import DocumentStatus
+from tests.actors import reader_of
 from tests.knowledge.formats.test_page_pictures import drawn
 from tests.knowledge.library_harness import LibraryHarness
 from tests.knowledge.parsing.pools import Parse, pool_with, until
@@ -81,6 +82,7 @@ def test_a_document_from_before_is_read_again_and_keeps_its_pages_when_copied(ha
     assert [note.kind for note in document.notes] == ["picture_pages"]
     assert harness.library.reader.recognized_pages(SERVICE, document.id) == []
     object.__setattr__(harness.settings, "ocr", True)
+    assert harness.library.jobs.reread_pictures(reader_of(document.collection_id)) == []
     (job,) = harness.library.jobs.reread_pictures(SERVICE)
     assert job.kind == "reread"
     harness.idle()
@@ -88,6 +90,8 @@ def test_a_document_from_before_is_read_again_and_keeps_its_pages_when_copied(ha
     assert [note.kind for note in document.notes] == ["recognized_pages"]
     assert "sluice gate" in harness.library.reader.chunks(SERVICE, document.id)[-1].text
     assert harness.library.jobs.reread_pictures(SERVICE) == []
+    assert len(harness.library.reader.recognized_pages(reader_of(document.collection_id), document.id)) == 1
+    assert harness.library.reader.recognized_pages(reader_of(), document.id) == []
     other = harness.ready("copy.pdf", data, harness.library.create_collection(SERVICE, "Other").id)
     assert other.recognition == document.recognition
     assert len(harness.library.reader.recognized_pages(SERVICE, other.id)) == 1
@@ -210,7 +214,8 @@ def test_a_text_layer_that_says_nothing_is_not_used(parse: Parse) -> None:
 def test_pictures_that_are_too_large_or_damaged_are_refused(parse: Parse) -> None:
     """A small file that would unpack to gigabytes, and files that end too early, say what is wrong with them."""
     size = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 40_000, 1, 0, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size)) + bytes(100)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
+    bomb += struct.pack(">I", 8) + b"IDAT" + bytes(12)
     with pytest.raises(TooLargeError, match="2400 million pixels"):
         parse(bomb, "bomb.png")
     whole = scans.saved(scans.strip(), "JPEG")

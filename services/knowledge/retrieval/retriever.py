@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,13 @@ from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
 from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
+from services.knowledge.retrieval.search_halves import (
+    DenseFound,
+    LexicalSearch,
+    Matches,
+    PendingVector,
+    milliseconds_since,
+)
 from services.knowledge.retrieval.wording import Asked, Wording, corrected
 from services.knowledge.store.chunks import ChunkStore, HitRow
 from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
@@ -38,7 +43,6 @@ MIN_CANDIDATES = 40
 LARGE_INDEX = 20_000
 # Weight of further passages of a document, so that other documents are not crowded out.
 REPEATED_DOCUMENT = 0.9
-Matches = dict[int, dict[str, float]]
 
 
 class Retriever:
@@ -217,7 +221,7 @@ class Retriever:
         known = set(dense.ids)
         ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
         cosines, kinds = self._cosines(dense.vector, ids)
-        dense_ms = dense.search_ms + _ms(searching)
+        dense_ms = dense.search_ms + milliseconds_since(searching)
         further, idf = self.lexical.evidence([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
         matches |= further
         fusion = Fusion(
@@ -240,7 +244,7 @@ class Retriever:
             embed_ms=dense.embed_ms,
             dense_ms=dense_ms,
             lexical_ms=lexical_ms,
-            total_ms=_ms(started),
+            total_ms=milliseconds_since(started),
         )
 
     def _find(
@@ -278,7 +282,7 @@ class Retriever:
         vector = pending.result()
         searching = time.perf_counter()
         found, _scores = self._index_manager.index.search(vector, candidates, groups)
-        return DenseFound(vector, found.tolist(), pending.ms, _ms(searching))
+        return DenseFound(vector, found.tolist(), pending.ms, milliseconds_since(searching))
 
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
         """Return at most `limit` sentences of the hits that answer best, best first; none if no hit is relevant."""
@@ -375,80 +379,3 @@ def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) 
         sheet=row.sheet,
         heading=row.heading,
     )
-
-
-def _ms(start: float, end: float | None = None) -> float:
-    return ((time.perf_counter() if end is None else end) - start) * 1000
-
-
-@dataclass(frozen=True, slots=True)
-class DenseFound:
-    """A question's vector, the chunks nearest to it, and the times in ms."""
-
-    vector: Vector | None = None
-    ids: list[int] = field(default_factory=list)
-    embed_ms: float = 0.0
-    search_ms: float = 0.0
-
-
-class PendingVector:
-    """A vector that is being computed; `ms` is how long that took, waiting included, once it is there."""
-
-    def __init__(self, future: Future[Vector]) -> None:
-        self._future = future
-        self._began = time.perf_counter()
-        self.ms = 0.0
-        future.add_done_callback(self._done)
-
-    @property
-    def done(self) -> bool:
-        """Whether it is there, or will never be."""
-        return self._future.done()
-
-    def wait(self) -> None:
-        """Wait until it is there, or will never be."""
-        wait([self._future])
-
-    def result(self) -> Vector:
-        """Return it, or raise why it could not be computed."""
-        vector = self._future.result()
-        self._done(self._future)  # whoever waits may come before the callback
-        return vector
-
-    def _done(self, _future: Future[Vector]) -> None:
-        self.ms = self.ms or _ms(self._began)
-
-
-class LexicalSearch:
-    """A lexical search; `ms` is its duration. In a large library it has a thread of its own, beside the dense one."""
-
-    def __init__(self, find: Callable[[], tuple[Asked, Matches]]) -> None:
-        self.ms = 0.0
-        self._find = find
-        self._found: tuple[Asked, Matches] | None = None
-        self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
-
-    def begin(self, *, beside: bool) -> None:
-        """Search now, or begin to, `beside` what this thread does next."""
-        if not beside:
-            self._run()
-            return
-        self._thread = threading.Thread(target=self._run, name="lexical-search")
-        self._thread.start()
-
-    def result(self) -> tuple[Asked, Matches]:
-        """Wait for the search and return how it was asked and the BM25 by term of each chunk, or raise its error."""
-        if self._thread is not None:
-            self._thread.join()
-        if self._error or self._found is None:
-            raise self._error or RuntimeError("the lexical search ended without a result")
-        return self._found
-
-    def _run(self) -> None:
-        started = time.perf_counter()
-        try:
-            self._found = self._find()
-        except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
-            self._error = error
-        self.ms = _ms(started)

@@ -180,6 +180,10 @@ class Embedder:
             region=Region.NATIVE,
         )
 
+    def share_priority(self, other: Embedder) -> None:
+        """Have questions to `other` pause the batches of this one, too, and the other way round."""
+        self._priority = other._priority
+
     def urgent(self) -> AbstractContextManager[None]:
         """Pause the batches of ingestion while a question is answered, beyond its embedding."""
         return self._priority.urgent()
@@ -249,6 +253,11 @@ class Embedder:
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._verifier is not None:
             self._verifier.close()
+
+    def discard(self) -> None:
+        """Close it and release its weights: it is not used again."""
+        self.close()
+        self.release()
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
         """Yield batches: (positions in `texts`, token ids)."""

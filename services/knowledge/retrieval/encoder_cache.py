@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +24,12 @@ class TextEncoder(Protocol):
     def urgent(self) -> AbstractContextManager[None]: ...
     def unknown_share(self, text: str) -> float: ...
     def token_count(self, text: str) -> int: ...
+
+
+class ReplacedEncoder(TextEncoder, Protocol):
+    """An encoder that another one may replace: `ServingModel`."""
+
+    def in_use(self) -> AbstractContextManager[TextEncoder]: ...
 
 
 class CachedEncoder:
@@ -64,3 +70,22 @@ class CachedEncoder:
     def token_count(self, text: str) -> int:
         """As `Embedder.token_count`."""
         return self._encoder.token_count(text)
+
+
+class PinnableEncoder(CachedEncoder):
+    """Caches vectors of an encoder that may be replaced; who searches pins the present one."""
+
+    def __init__(self, encoder: ReplacedEncoder, cache: ByteCache) -> None:
+        super().__init__(encoder, cache)
+        self._replaced = encoder
+
+    def embed_query(self, text: str) -> Vector:
+        """As `CachedEncoder.embed_query`; a vector is never kept under the name of another model."""
+        with self.pinned() as encoder:
+            return encoder.embed_query(text)
+
+    @contextmanager
+    def pinned(self) -> Iterator[CachedEncoder]:
+        """Yield the present encoder, cached; it stays the same, and there, for the whole block."""
+        with self._replaced.in_use() as encoder:
+            yield CachedEncoder(encoder, self._cache)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from services.knowledge.text.terms import located_terms
 from services.knowledge.types import EmbedderTrust, Hit, Quote, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
-    from services.knowledge.index import IndexManager
+    from services.knowledge.index import IndexManager, VectorIndex
 
 # Candidates of each search for fusion: this many, or four times the hits asked for.
 MIN_CANDIDATES = 40
@@ -48,7 +48,10 @@ class Retriever:
         *,
         question_characters: int = 4000,
         reporter: EventSink | None = None,
+        pin: Callable[[], AbstractContextManager[TextEncoder]] | None = None,
     ) -> None:
+        """`pin` yields the encoder that is the present one, where another may take its place during a search."""
+        self._pin = pin
         self._chunks = chunks
         self._embedder = embedder
         self._index_manager = index_manager
@@ -128,9 +131,10 @@ class Retriever:
         if not located_terms(query):
             raise BadInputError(_("The question is empty."), _("Write what you want to know."))
         settings = settings or self._settings()
-        with self._urgent():
+        with self._urgent(), self._pinned() as dense:
             result = self._search(
                 query,
+                dense,
                 k=settings.k if k is None else k,
                 groups=actor.searched(collection_ids),
                 readable=actor.readable(),
@@ -144,6 +148,7 @@ class Retriever:
     def _search(
         self,
         query: str,
+        model: DenseModel | None,
         *,
         k: int,
         groups: Collection[int] | None,
@@ -155,21 +160,21 @@ class Retriever:
         check()
         candidates = max(MIN_CANDIDATES, 4 * k)
         trust = self.trust.for_text(query) if self.trust else 0.0
-        dense_weight, lexical_weight = self._weights(settings, trust)
+        dense_weight, lexical_weight = self._weights(settings, trust, model)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
         lexical = LexicalSearch(lambda: self._find(query, candidates, groups, readable, postings))
-        dense = self._dense(query, candidates, groups) if dense_weight > 0 else DenseFound()
+        dense = _dense(model, query, candidates, groups) if model is not None and dense_weight > 0 else DenseFound()
         asked, matches = lexical.result()
-        if asked.corrections and dense_weight > 0:
-            dense = self._dense(asked.text, candidates, groups)
+        if model is not None and asked.corrections and dense_weight > 0:
+            dense = _dense(model, asked.text, candidates, groups)
         check()
 
         # The candidates of either search get exact scores of both kinds.
         searching = time.perf_counter()
         known = set(dense.ids)
         ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
-        cosines = self._cosines(dense.vector, ids)
+        cosines = self._cosines(model, dense.vector, ids)
         kinds = self._chunks.kinds(ids) if cosines else {}
         dense_ms = dense.search_ms + _ms(searching)
         matches |= self.lexical.matches([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
@@ -210,16 +215,6 @@ class Retriever:
         asked = self._wording.read(query, readable)
         return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
 
-    def _dense(self, text: str, candidates: int, groups: Collection[int] | None) -> DenseFound:
-        """Return what is nearest to a text in the index."""
-        if not self._embedder or not self._index_manager:
-            return DenseFound()
-        embedding = time.perf_counter()
-        vector = self._embedder.embed_query(text)
-        searching = time.perf_counter()
-        found, _scores = self._index_manager.index.search(vector, candidates, groups)
-        return DenseFound(vector, [int(chunk) for chunk in found], _ms(embedding, searching), _ms(searching))
-
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
         """Return at most `limit` sentences of the hits that answer best, best first; none if no hit is relevant."""
         if not result.relevant or not question.strip():
@@ -227,8 +222,7 @@ class Retriever:
         question = corrected(question, result.corrections)
         located = located_terms(question)
         passages = [RankedPassage(hit.text, hit.score, hit.heading, hit.document) for hit in result.hits]
-        embed = self._embedder.embed_query if self._embedder else None
-        with self._urgent():
+        with self._urgent(), self._pinned() as model:
             return quote(
                 question,
                 located,
@@ -236,7 +230,7 @@ class Retriever:
                 passages,
                 limit,
                 trust=result.dense_trust,
-                embed=embed,
+                embed=model.encoder.embed_query if model is not None else None,
             )
 
     def _is_known_word(self, word: str) -> bool:
@@ -247,20 +241,34 @@ class Retriever:
         """Hold back embedding for ingestion: it would slow vector and lexical search as well."""
         return self._embedder.urgent() if self._embedder else nullcontext()
 
-    def _weights(self, settings: RetrievalSettings, trust: float) -> tuple[float, float]:
+    @contextmanager
+    def _pinned(self) -> Iterator[DenseModel | None]:
+        """Yield the encoder with the index of its vectors, as they are now; None where there is no dense search."""
+        encoder, manager = self._embedder, self._index_manager
+        if encoder is None:
+            yield None
+        elif self._pin is None:
+            yield DenseModel(encoder, manager.index if manager is not None and manager.ready else None)
+        else:
+            with self._pin() as pinned:
+                index = manager.index_of(pinned.fingerprint) if manager is not None and manager.ready else None
+                yield DenseModel(pinned, index)
+
+    @staticmethod
+    def _weights(settings: RetrievalSettings, trust: float, model: DenseModel | None) -> tuple[float, float]:
         """Return the weights of dense and lexical scores; trust plays no role where only one kind is asked for."""
         dense, lexical = max(settings.dense_weight, 0.0), max(settings.lexical_weight, 0.0)
-        if self._embedder is None or self._index_manager is None or not self._index_manager.ready:
+        if model is None or model.index is None:
             return 0.0, 1.0
         if lexical == 0:
             return (1.0, 0.0) if dense else (trust, 1.0)
         return dense * trust, lexical
 
-    def _cosines(self, vector: Vector | None, ids: Sequence[int]) -> dict[int, float]:
-        """Return the exact cosine by chunk, from the float32 vectors in the database."""
-        if vector is None or not ids:
+    def _cosines(self, model: DenseModel | None, vector: Vector | None, ids: Sequence[int]) -> dict[int, float]:
+        """Return the exact cosine by chunk, from the model's float32 vectors in the database."""
+        if model is None or vector is None or not ids:
             return {}
-        present, vectors = self._chunks.vectors(ids)
+        present, vectors = self._chunks.vectors(ids, model.encoder.fingerprint, own=True)
         if not len(present) or vectors.shape[1] != len(vector):
             return {}
         return dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True))
@@ -314,6 +322,25 @@ def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) 
 
 def _ms(start: float, end: float | None = None) -> float:
     return ((time.perf_counter() if end is None else end) - start) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DenseModel:
+    """An encoder, and the index of its vectors; None before it is loaded."""
+
+    encoder: TextEncoder
+    index: VectorIndex | None
+
+
+def _dense(model: DenseModel, text: str, candidates: int, groups: Collection[int] | None) -> DenseFound:
+    """Return what is nearest to a text in the index."""
+    if model.index is None:
+        return DenseFound()
+    embedding = time.perf_counter()
+    vector = model.encoder.embed_query(text)
+    searching = time.perf_counter()
+    found, _scores = model.index.search(vector, candidates, groups)
+    return DenseFound(vector, [int(chunk) for chunk in found], _ms(embedding, searching), _ms(searching))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Row
 
 from services.core.database import Database
-from services.knowledge.store.tables import chunks, documents, revisions, sections
+from services.knowledge.store.tables import chunk_vectors, chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
 from services.knowledge.types import Chunk, Section
 
@@ -25,6 +25,17 @@ IDS_PER_QUERY = 1000
 _BATCH = 500
 _KINDS = sa.select(chunks.c.id, chunks.c.kind).where(
     chunks.c.id.in_(sa.bindparam("ids", expanding=True)), chunks.c.kind != TextKind.PROSE.value
+)
+_WANTED = chunks.c.id.in_(sa.bindparam("ids", expanding=True))
+_VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(_WANTED)
+_BESIDE = sa.and_(chunk_vectors.c.chunk_id == chunks.c.id, chunk_vectors.c.fingerprint == sa.bindparam("model"))
+_MODEL_VECTORS = (
+    sa.select(chunks.c.id, sa.func.coalesce(chunk_vectors.c.vector, chunks.c.vector))
+    .select_from(chunks.outerjoin(chunk_vectors, _BESIDE))
+    .where(_WANTED)
+)
+_OWN_VECTORS = _MODEL_VECTORS.join(revisions, revisions.c.id == chunks.c.revision_id).where(
+    revisions.c.fingerprint == sa.bindparam("model")
 )
 _COLUMNS = [chunks.c[name] for name in ("id", "position", "text", "tokens", "page", "sheet", "heading")]
 
@@ -76,17 +87,22 @@ class ChunkStore:
         pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
         return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
-    def vectors(self, ids: Sequence[int] | Ids) -> tuple[Ids, Vectors]:
+    def vectors(
+        self, ids: Sequence[int] | Ids, fingerprint: str | None = None, *, own: bool = False
+    ) -> tuple[Ids, Vectors]:
         """Return (ids, vectors) in the order asked for: int64 (n,) and float32 (n, d), normalised.
 
-        Chunks that are no longer there are left out; with none left the vectors are (0, 0).
+        Chunks that are no longer there are left out; with none left the vectors are (0, 0). With `fingerprint` they are
+        that model's, where they are still beside those of the model before; with `own` chunks of which another model
+        made the vectors are left out, too.
         """
         wanted = [int(i) for i in ids]
         found: dict[int, bytes] = {}
+        query = _VECTORS if fingerprint is None else _OWN_VECTORS if own else _MODEL_VECTORS
         with self._database.read() as connection:
             for part in _parts(wanted):
-                query = sa.select(chunks.c.id, chunks.c.vector).where(chunks.c.id.in_(part))
-                found.update((row[0], row[1]) for row in connection.execute(query))
+                rows = connection.execute(query, {"ids": part, **({"model": fingerprint} if fingerprint else {})})
+                found.update((row[0], row[1]) for row in rows)
         present = [i for i in wanted if i in found]
         if not present:
             return np.empty(0, np.int64), np.empty((0, 0), np.float32)
@@ -101,10 +117,12 @@ class ChunkStore:
                 found.update((row[0], row[1]) for row in connection.execute(_KINDS, {"ids": part}))
         return found
 
-    def iter_vectors(self, ids: Sequence[int] | Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
+    def iter_vectors(
+        self, ids: Sequence[int] | Ids, batch: int = 4096, fingerprint: str | None = None
+    ) -> Iterator[tuple[Ids, Vectors]]:
         """Yield `vectors` of at most `batch` ids at a time, so that they are never all in RAM."""
         for start in range(0, len(ids), batch):
-            yield self.vectors(ids[start : start + batch])
+            yield self.vectors(ids[start : start + batch], fingerprint)
 
     def hits(self, ids: Sequence[int] | Ids) -> dict[int, HitRow]:
         """Return the searchable ones of the given chunks by id: of active revisions, of enabled documents."""

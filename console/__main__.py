@@ -120,7 +120,7 @@ def status(as_json: bool, data_dir: Path | None) -> None:
 def embedding_model(action: str, as_json: bool, data_dir: Path | None) -> None:
     """Show what a change of the documents' embedding model brings and costs, and how far it is; start or stop it."""
     settings = _settings(data_dir=data_dir) if action == "status" else _settings_for_work(data_dir)
-    from console.cli.embedding_model import embedding_model as run
+    from console.cli.embedding import embedding_model as run
 
     sys.exit(run(settings, action, as_json=as_json))
 

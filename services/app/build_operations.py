@@ -34,7 +34,7 @@ from services.operations.webhook import Webhook
 
 if TYPE_CHECKING:
     from services.chat.models import ChatModels
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.library import Library
 

@@ -13,7 +13,7 @@ from services.core.cache import ByteCache, cache_key, normalised_text
 from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
     from services.core.database import Database
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.retrieval import Retriever
     from services.memory.ledger.ledger import LedgerBuilder
 

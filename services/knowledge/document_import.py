@@ -36,7 +36,7 @@ from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft, Document
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 
 # Vectors are kept if a sample of the texts, embedded again, has this cosine with them: equal but for rounding.
 MIN_COSINE = 0.99

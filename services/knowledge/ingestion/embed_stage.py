@@ -22,7 +22,7 @@ from services.knowledge.types import DocumentStatus, JobProgress
 
 if TYPE_CHECKING:
     from services.core.admission import Reservation
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 
 # Chunks of a batch: enough for the embedder to sort by length, few enough to show progress.
 BATCH_CHUNKS = 256

@@ -34,7 +34,7 @@ from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import JobKind
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.parsing.pool import ParserPool
 

@@ -24,7 +24,7 @@ from services.knowledge.store.jobs import Claim, finish_job, still_holds
 from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding.embedding_model import EmbeddingModel
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 
 log = structlog.get_logger(__name__)
 

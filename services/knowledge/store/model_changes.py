@@ -76,9 +76,7 @@ _COUNT = (
 )
 _HIGHEST = sa.select(sa.func.max(chunk_vectors.c.chunk_id))
 _FIRST = sa.select(chunk_vectors.c.fingerprint).order_by(chunk_vectors.c.chunk_id).limit(1)
-_FIRST_IDS: sa.BindParameter[Any] = (
-    sa.select(chunk_vectors.c.chunk_id).order_by(chunk_vectors.c.chunk_id).limit(PORTION)
-)
+_FIRST_IDS = sa.select(chunk_vectors.c.chunk_id).order_by(chunk_vectors.c.chunk_id).limit(PORTION)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _MOVE = (
     chunks.update()

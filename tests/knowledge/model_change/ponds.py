@@ -37,7 +37,9 @@ class Pond:
 
     def __init__(self, folder: Path, model: str = "", *, work: bool = True, **settings: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.settings = Settings(data_dir=folder, embedding_model=model, **settings)
+        self.settings = Settings(
+            data_dir=folder, embedding_model=model, **{"chunk_tokens": 60, "chunk_overlap_tokens": 0, **settings}
+        )
         self.events = RecordingEventSink()
         self.admission = Admission()
         self._closing = ExitStack()

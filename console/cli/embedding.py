@@ -57,12 +57,12 @@ def embedding_model(settings: Settings, action: str, *, as_json: bool) -> int:
 
 def _here(settings: Settings, action: str) -> dict[str, Any]:
     from services.app.startup import Application
-    from services.core.actor import SERVICE
     from services.core.auditing import Origin, Way, coming_from
 
     with Application(settings, watched=False) as services, coming_from(Origin(Way.CLI)):
         change = services.model_change
-        return asdict(change.status() if action == "status" else getattr(change, action)(SERVICE))
+        actor = services.identity.command_line()
+        return asdict(change.status() if action == "status" else getattr(change, action)(actor))
 
 
 def change_lines(found: dict[str, Any]) -> list[str]:

@@ -1,10 +1,11 @@
-"""Settings: the chat model, retrieval in use, and all settings in force."""
+"""Settings: the chat model, the embedding model, retrieval in use, and all settings in force."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from console.navigation import PageName, page
+from console.ui.embedding_model import embedding_model_view
 from console.ui.runtime_access import application, ready_services
 from console.ui.settings import connection_limits, model_chooser, settings_table
 from services.core.i18n import _, plural
@@ -12,6 +13,8 @@ from services.core.i18n import _, plural
 services = ready_services()
 st.subheader(_("Chat model"), anchor=False)
 model_chooser(services.models)
+st.subheader(_("Embedding model"), anchor=False)
+embedding_model_view(services.model_change)
 st.subheader(_("Retrieval"), anchor=False)
 retrieval = services.library.retrieval_settings()
 st.markdown(

@@ -13,7 +13,7 @@ from services.core.cache import ByteCache, cache_key, normalised_text
 from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
@@ -26,7 +26,7 @@ class LibraryStamp:
     """Stands for everything that retrieval depends on: equal stamps mean equal results."""
 
     def __init__(
-        self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: Embedder, language: str
+        self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: EmbeddingModel, language: str
     ) -> None:
         self._ingestion = ingestion
         self._index = index

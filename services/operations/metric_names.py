@@ -70,6 +70,10 @@ class CounterMetric:
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "millpond_documents_total": ("Documents whose ingestion ended, or that were deleted, by outcome.", ("outcome",)),
     "millpond_chunks_embedded_total": ("Chunks that were embedded and stored.", ()),
+    "millpond_model_change_chunks_embedded_total": (
+        "Chunks that were embedded by the model that the documents are being changed to.",
+        (),
+    ),
     "millpond_received_bytes_total": ("Bytes of files that were added to the library.", ()),
     "millpond_answers_total": ("Answers by the state that they ended in.", ("state",)),
 }
@@ -78,6 +82,7 @@ COUNTED: dict[Counter, CounterMetric] = {
     Counter.DOCUMENTS_FAILED: CounterMetric("millpond_documents_total", (("outcome", "failed"),)),
     Counter.DOCUMENTS_DELETED: CounterMetric("millpond_documents_total", (("outcome", "deleted"),)),
     Counter.CHUNKS_EMBEDDED: CounterMetric("millpond_chunks_embedded_total"),
+    Counter.CHUNKS_CHANGED: CounterMetric("millpond_model_change_chunks_embedded_total"),
     Counter.BYTES_RECEIVED: CounterMetric("millpond_received_bytes_total"),
     Counter.ANSWERS_COMPLETE: CounterMetric("millpond_answers_total", (("state", "complete"),)),
     Counter.ANSWERS_STOPPED: CounterMetric("millpond_answers_total", (("state", "stopped"),)),

@@ -48,7 +48,7 @@ MOST_WAITING = 256
 Refusal = Callable[[ASGIApp], ASGIApp]
 
 
-class _Part(Enum):
+class _RequestPart(Enum):
     """What of a request is arriving."""
 
     NOTHING = 0
@@ -70,7 +70,7 @@ def protocol_classes(
     return http, partial(GuardedWebSocket, guard)
 
 
-class _RefusedError(Exception):
+class _UnreadableRequestError(Exception):
     """A request that is not even looked at; the parser makes 400 of it."""
 
 
@@ -91,7 +91,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._refusal = refusal
         self.raw: asyncio.Transport | None = None
         self.state = ConnectionState("", 0.0, None)
-        self._part = _Part.NOTHING
+        self._part = _RequestPart.NOTHING
         self._unparsed = 0  # bytes of a head, or between two pieces of a body, that the parser may keep
         self._ends = False  # what comes is not parsed any more
         self._running: RequestResponseCycle | None = None
@@ -134,7 +134,7 @@ class GuardedHttp(HttpToolsProtocol):
                 state.waits_since = now
         self._unparsed += len(data)
         super().data_received(data)
-        if self._part is _Part.NOTHING:
+        if self._part is _RequestPart.NOTHING:
             self._unparsed = 0
         elif self._unparsed > HEAD_BYTES:
             self.send_400_response("Too long.")
@@ -143,20 +143,20 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        self._part = _Part.HEAD
+        self._part = _RequestPart.HEAD
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; not what follows a body, which no proxy has looked at."""
-        if self._part is _Part.HEAD:
+        if self._part is _RequestPart.HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin the request, if it names one host and not too many wait already."""
         named = sum(name == b"host" for name, _value in self.headers)
         if named > 1 or (not named and self.parser.get_http_version() != "1.0") or len(self.pipeline) >= MOST_WAITING:
-            raise _RefusedError
-        self._part, self._unparsed = _Part.BODY, 0
+            raise _UnreadableRequestError
+        self._part, self._unparsed = _RequestPart.BODY, 0
         super().on_headers_complete()
         if self.parser.should_upgrade() and not self._should_upgrade():
             self.cycle.keep_alive = False  # the parser takes what follows for the other protocol
@@ -168,7 +168,7 @@ class GuardedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the body."""
-        self._part, self._unparsed = _Part.NOTHING, 0
+        self._part, self._unparsed = _RequestPart.NOTHING, 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -177,7 +177,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._ends = True
         if running is None or running.response_complete:
             super().send_400_response(msg)
-        elif self._part is not _Part.BODY:
+        elif self._part is not _RequestPart.BODY:
             (self.pipeline[0][0] if self.pipeline else running).keep_alive = False
         elif self.cycle is running and not running.response_started:
             super().send_400_response(msg)
@@ -220,7 +220,7 @@ class GuardedHttp(HttpToolsProtocol):
         if state.head_begun or not state.served:
             limit = REFUSAL_SECONDS if state.beyond else rules.header_seconds
             return (ConnectionEnd.HEAD if state.head_begun else ConnectionEnd.SILENT) if waited >= limit else None
-        if self._part is _Part.BODY:
+        if self._part is _RequestPart.BODY:
             return ConnectionEnd.BODY if waited >= LINGER_SECONDS else None
         return ConnectionEnd.IDLE if waited >= self._guard.keep_seconds(self) else None
 

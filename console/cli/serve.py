@@ -245,6 +245,9 @@ def _config(settings: Settings, app: object, guard: ConnectionGuard, tls: TlsFil
         server_header=False,
         proxy_headers=False,  # it would believe everybody on this machine; see console/api/middleware/forwarded.py
         backlog=ACCEPTED_AT_ONCE,
+        # Not uvloop, where it happens to be installed: it accepts all that wait at once, and takes a listening socket
+        # back only by closing it. It was not faster here: what takes time is behind the event loop.
+        loop="asyncio",
         http=http,
         ws=websocket,
         ws_max_size=MESSAGE_BYTES,

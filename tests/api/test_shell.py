@@ -205,9 +205,10 @@ def test_only_the_frame_of_pages_is_sent_as_it_is(server: Server) -> None:
 
 
 def test_unknown_methods_do_not_hurt(server: Server) -> None:
-    """An odd method is refused, not a defect."""
+    """A method that is odd there is refused, and one that HTTP does not know cannot be read; neither is a defect."""
     with httpx.Client(base_url=server.url, trust_env=False) as client:
-        assert client.request("BREW", "/api/documents").status_code == 405
+        assert client.request("PROPFIND", "/api/documents").status_code == 405
+        assert client.request("BREW", "/api/documents").status_code == 400
 
 
 def test_the_chat_is_found_by_its_name(server: Server) -> None:

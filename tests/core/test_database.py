@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -87,3 +88,28 @@ def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     database.close()
     assert caught.value.hint
     assert path.read_bytes() == b"not what it should be" * 1000
+
+
+def test_work_that_reads_often_uses_one_connection(tmp_path: Path) -> None:
+    """Inside of `reading` each `read` of the thread is over the same connection; afterwards it is given back."""
+    database = Database(f"sqlite:///{tmp_path / 'shared.db'}")
+    others: list[int] = []
+
+    def read_elsewhere() -> None:
+        with database.read() as connection:
+            others.append(id(connection.connection.dbapi_connection))
+
+    with database.reading():
+        with database.read() as first, database.read() as second:
+            assert first is second
+            own = id(first.connection.dbapi_connection)
+        elsewhere = threading.Thread(target=read_elsewhere)
+        elsewhere.start()
+        elsewhere.join()
+        with database.reading(), database.read() as inner:
+            assert inner is first
+        with database.read() as again:
+            assert again is first
+    assert others != [own]
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    database.close()

@@ -125,3 +125,20 @@ def test_blocks_have_their_place_from_the_start(environment: dict[str, str], exp
         [sys.executable, "-c", MAPPED], check=True, capture_output=True, text=True, env=without_tuning() | environment
     ).stdout
     assert output.strip() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_reads_its_own_memory() -> None:
+    """The file that is kept open is the parent's: a child that grows must see its own figure."""
+    script = (
+        "import os\n"
+        "from services.memory.process import rss_bytes\n"
+        "before = rss_bytes()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    grown = bytearray(b'x') * 50_000_000\n"
+        "    os._exit(0 if rss_bytes() > before + 40_000_000 else 1)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "assert abs(rss_bytes() - before) < 10_000_000\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -19,13 +19,13 @@ from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
 from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
-from services.knowledge.retrieval.searches import (
+from services.knowledge.retrieval.search_halves import (
     DenseFound,
     DenseModel,
     LexicalSearch,
     Matches,
     PendingVector,
-    elapsed_ms,
+    milliseconds_since,
 )
 from services.knowledge.retrieval.wording import Asked, Wording, corrected
 from services.knowledge.store.chunks import ChunkStore, HitRow
@@ -224,7 +224,7 @@ class Retriever:
         known = set(dense.ids)
         ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
         cosines, kinds = self._cosines(model, dense.vector, ids)
-        dense_ms = dense.search_ms + elapsed_ms(searching)
+        dense_ms = dense.search_ms + milliseconds_since(searching)
         further, idf = self.lexical.evidence([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
         matches |= further
         fusion = Fusion(
@@ -247,7 +247,7 @@ class Retriever:
             embed_ms=dense.embed_ms,
             dense_ms=dense_ms,
             lexical_ms=lexical_ms,
-            total_ms=elapsed_ms(started),
+            total_ms=milliseconds_since(started),
         )
 
     def _find(
@@ -281,7 +281,7 @@ class Retriever:
         vector = pending.result()
         searching = time.perf_counter()
         found, _scores = model.index.search(vector, candidates, groups)
-        return DenseFound(vector, found.tolist(), pending.ms, elapsed_ms(searching))
+        return DenseFound(vector, found.tolist(), pending.ms, milliseconds_since(searching))
 
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
         """Return at most `limit` sentences of the hits that answer best, best first; none if no hit is relevant."""

@@ -1,4 +1,4 @@
-"""The two searches of a question, which go on beside each other: by vectors of one model, and by words."""
+"""The two halves of a search that run at the same time: a question's vector that is being computed, and the words."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # From so many vectors on, a search among them takes long enough for a thread of the lexical search.
 LARGE_INDEX = 20_000
 Matches = dict[int, dict[str, float]]
+
+
+def milliseconds_since(start: float) -> float:
+    """Return the ms since a reading of `time.perf_counter`."""
+    return (time.perf_counter() - start) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class PendingVector:
         return vector
 
     def _done(self, _future: Future[Vector]) -> None:
-        self.ms = self.ms or elapsed_ms(self._began)
+        self.ms = self.ms or milliseconds_since(self._began)
 
 
 class LexicalSearch:
@@ -111,9 +116,4 @@ class LexicalSearch:
             self._found = self._find()
         except BaseException as error:  # noqa: BLE001 - raised again by `result`, in the thread that asked
             self._error = error
-        self.ms = elapsed_ms(started)
-
-
-def elapsed_ms(start: float) -> float:
-    """Return the milliseconds since a reading of `time.perf_counter`."""
-    return (time.perf_counter() - start) * 1000
+        self.ms = milliseconds_since(started)

@@ -12,8 +12,9 @@ import pytest
 
 from services.core.actor import SERVICE, Actor, Role
 from services.core.auditing import Action
-from services.core.errors import ConflictError, ForbiddenError
+from services.core.errors import ConflictError, ForbiddenError, UnavailableError
 from services.core.events import EventKind
+from services.core.settings import Settings
 from services.knowledge.embedding import Embedder, weights
 from services.knowledge.index import VectorIndex
 from services.knowledge.model_change.types import ChangeStage
@@ -320,5 +321,28 @@ def test_a_change_waits_while_memory_is_short_and_what_is_deleted_goes_from_both
         pond.knowledge.library.delete(SERVICE, [document_named(pond, "bees.txt")])
         assert pond.rows("chunk_vectors") < beside
         gate.open()
+        pond.changed()
+        pond.check()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(
+    folder: Path, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken model ends the thread, is tried for ever, or takes the old one down."""
+    load = Embedder.load
+
+    def refused(settings: Settings) -> Embedder:
+        if settings.embedding_model:
+            raise UnavailableError("The model is broken.", "Install it again.")
+        return load(settings)
+
+    monkeypatch.setattr(Embedder, "load", refused)
+    with Pond(folder, str(small)) as pond:
+        before = pond.found()
+        status = pond.until(ChangeStage.FAILED)
+        assert (status.error, status.hint) == ("The model is broken.", "Install it again.")
+        assert pond.found() == before
+        monkeypatch.setattr(Embedder, "load", load)
+        pond.change.resume(ADMIN)
         pond.changed()
         pond.check()

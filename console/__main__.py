@@ -113,6 +113,20 @@ def status(as_json: bool, data_dir: Path | None) -> None:
     sys.exit(run(_settings(data_dir=data_dir), as_json=as_json))
 
 
+@cli.command("embedding-model")
+@click.argument(
+    "action", type=click.Choice(("status", "measure", "start", "pause", "resume", "cancel")), default="status"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@data_dir
+def embedding_model(action: str, as_json: bool, data_dir: Path | None) -> None:
+    """Show what a change of the documents' embedding model brings and costs, and how far it is; start or stop it."""
+    settings = _settings(data_dir=data_dir) if action == "status" else _settings_for_work(data_dir)
+    from console.cli.embedding import embedding_model as run
+
+    sys.exit(run(settings, action, as_json=as_json))
+
+
 @cli.group()
 def models() -> None:
     """Sign models of your own, and verify their signatures."""

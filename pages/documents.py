@@ -12,6 +12,7 @@ from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table
 from console.ui.documents.unread_pictures import unread_pictures_banner
 from console.ui.documents.upload import collections_bar, upload_panel
+from console.ui.embedding_model import embedding_model_notice
 from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.runtime_access import ready_services
 from console.ui.session_state import Query, query_number
@@ -51,6 +52,7 @@ if document_id is not None:
         document_view(services.library, document)
 if document_id is None:
     collection_id = collections_bar(services)
+    embedding_model_notice(services.model_change)
     refusal_banner(services.admission, Gate.UPLOADS)
     upload_panel(services, collection_id, services.settings.upload_limit_mb)
     unread_pictures_banner(services.library)

@@ -1,4 +1,4 @@
-"""Settings: the chat model, retrieval in use, and all settings in force."""
+"""Settings: the chat model, the embedding model, retrieval in use, and all settings in force."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from console.navigation import PageName, page
 from console.ui.current_actor import page_actor
+from console.ui.embedding_model import embedding_model_view
 from console.ui.reader import language_choice
 from console.ui.runtime_access import application, ready_services
 from console.ui.settings import connection_limits, model_chooser, settings_table
@@ -16,6 +17,8 @@ if page_actor(services).person_id is None:  # people with an account choose ther
     language_choice()
 st.subheader(_("Chat model"), anchor=False)
 model_chooser(services.models)
+st.subheader(_("Embedding model"), anchor=False)
+embedding_model_view(services.model_change)
 st.subheader(_("Retrieval"), anchor=False)
 retrieval = services.library.retrieval_settings()
 st.markdown(

@@ -13,6 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
+from services.core.errors import MillpondError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _
 from services.core.memory_report import Owner
@@ -25,15 +28,19 @@ if TYPE_CHECKING:
     from services.core.preferences import Preferences
     from services.core.settings import Settings
     from services.knowledge.document_import import DocumentImporter
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.serving_model import ServingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
+    from services.knowledge.model_change import ModelChange
+    from services.knowledge.model_change.model_choice import ModelChoice
     from services.knowledge.original_check import OriginalCheck
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.memory.monitor import MemoryMonitor
     from services.memory.objects.names import OwnerRules
+
+log = structlog.get_logger(__name__)
 
 IDLE_CHECK_SECONDS = 30.0  # idle times are minutes
 TERMS_SECONDS = 10.0  # of a start that may be spent on terms; about 10,000 chunks
@@ -43,7 +50,7 @@ TERMS_SECONDS = 10.0  # of a start that may be spent on terms; about 10,000 chun
 class LoadedEmbedder:
     """An embedding model, the seconds that loading it took, and the RSS before that in bytes."""
 
-    embedder: Embedder
+    embedder: ServingModel
     seconds: float
     rss_before: int
 
@@ -59,6 +66,7 @@ class Knowledge:
     importer: DocumentImporter
     retriever: Retriever
     originals: OriginalCheck
+    model_change: ModelChange
 
 
 def load_embedder(settings: Settings, closing: ExitStack) -> LoadedEmbedder:
@@ -68,11 +76,47 @@ def load_embedder(settings: Settings, closing: ExitStack) -> LoadedEmbedder:
         MillpondError: it cannot be had.
     """
     from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.serving_model import ServingModel
 
     began, rss_before = time.monotonic(), rss_bytes()
-    embedder = Embedder.load(settings)
+    embedder = ServingModel(Embedder.load(settings))
     closing.callback(embedder.close)
     return LoadedEmbedder(embedder, time.monotonic() - began, rss_before)
+
+
+def load_serving(
+    settings: Settings, database: Database, prepared: LoadedEmbedder | None, closing: ExitStack
+) -> tuple[LoadedEmbedder, ModelChoice]:
+    """Load the model that made the vectors of the corpus, be it the configured one or not, and record what serves.
+
+    `prepared` is the configured one, where it was loaded ahead.
+
+    Raises:
+        MillpondError: it cannot be had.
+    """
+    from services.knowledge.embedding import Embedder
+    from services.knowledge.model_change.model_choice import choose_model, record_choice
+    from services.knowledge.store.model_changes import CorpusModel, ModelChangeStore
+
+    store, loaded = ModelChangeStore(database), prepared
+    if loaded is None and not store.may_be_another(settings.embedding_model):
+        loaded = load_embedder(settings, closing)
+    choice = choose_model(settings, store, loaded.embedder.files if loaded is not None else None)
+    if choice.coming is not None:
+        try:
+            if loaded is None:
+                loaded = load_embedder(choice.settings, closing)
+            else:
+                loaded.embedder.replace(Embedder.load(choice.settings)).discard()
+        except MillpondError as error:
+            log.warning("the corpus's embedding model cannot be loaded", reason=str(error))
+            choice = choice.without_corpus_model(settings)
+    if loaded is None:
+        loaded = load_embedder(settings, closing)
+    embedder = loaded.embedder
+    serving = CorpusModel(embedder.fingerprint, embedder.files.name, choice.settings.embedding_model)
+    record_choice(choice, store, serving, settings)
+    return loaded, choice
 
 
 def register_owners(rules: OwnerRules) -> None:
@@ -124,7 +168,8 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     settings: Settings,
     database: Database,
     preferences: Preferences,
-    embedder: Embedder,
+    embedder: ServingModel,
+    choice: ModelChoice,
     caches: Caches,
     reporter: EventSink,
     admission: Admission,
@@ -132,14 +177,16 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
 ) -> Knowledge:
     """Return index, parsers, ingestion (not started), library and retriever; the index is read from disk."""
     from services.knowledge.document_import import DocumentImporter
+    from services.knowledge.embedding import Embedder
     from services.knowledge.file_store import FileStore
     from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
+    from services.knowledge.model_change import ModelChange
     from services.knowledge.original_check import OriginalCheck
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
-    from services.knowledge.retrieval.encoder_cache import CachedEncoder
+    from services.knowledge.retrieval.encoder_cache import PinnableEncoder
     from services.knowledge.store import ChunkStore
 
     chunks = ChunkStore(database)
@@ -158,14 +205,29 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     closing.callback(parser.close)
     ingestion = Ingestion(database, files, parser, embedder, index, settings, reporter=reporter, admission=admission)
     library = Library(database, files, parser, ingestion, preferences, settings, reporter=reporter, admission=admission)
+    encoder = PinnableEncoder(embedder, caches.embeddings)
     retriever = Retriever(
         database,
         chunks,
-        CachedEncoder(embedder, caches.embeddings),
+        encoder,
         index,
         library.retrieval_settings,
         question_characters=settings.question_characters,
         reporter=reporter,
+        pin=encoder.pinned,
     )
     importer = DocumentImporter(database, ingestion, embedder, settings, reporter=reporter, admission=admission)
-    return Knowledge(index, parser, ingestion, library, importer, retriever, OriginalCheck(database, files))
+    model_change = ModelChange(
+        database,
+        files,
+        embedder,
+        index,
+        ingestion,
+        parser,
+        choice,
+        lambda: Embedder.load(settings),
+        reporter=reporter,
+        admission=admission,
+    )
+    originals = OriginalCheck(database, files)
+    return Knowledge(index, parser, ingestion, library, importer, retriever, originals, model_change)

@@ -34,7 +34,7 @@ from services.operations.webhook import Webhook
 
 if TYPE_CHECKING:
     from services.chat.models import ChatModels
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.library import Library
 
@@ -218,7 +218,7 @@ def index_check(index: IndexManager) -> Callable[[], Check]:
     return check
 
 
-def embedder_check(embedder: Embedder) -> Callable[[], Check]:
+def embedder_check(embedder: EmbeddingModel) -> Callable[[], Check]:
     """Return the check of the embedding model."""
     return lambda: Check(EMBEDDER, ok=True, detail=embedder.memory_report().detail)
 

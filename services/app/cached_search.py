@@ -14,7 +14,7 @@ from services.core.i18n import language
 from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
@@ -26,7 +26,7 @@ FORMAT = 2
 class LibraryStamp:
     """Stands for everything that retrieval depends on: equal stamps mean equal results."""
 
-    def __init__(self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: Embedder) -> None:
+    def __init__(self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: EmbeddingModel) -> None:
         self._ingestion = ingestion
         self._index = index
         self._library = library

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from services.core.settings import Settings
     from services.identity.identity import Identity
     from services.knowledge.document_import import DocumentImporter
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.serving_model import ServingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
+    from services.knowledge.model_change import ModelChange
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
     from services.memory.budget.governor import Governor
@@ -90,13 +91,14 @@ class Platform(Foundation):
 class Services(Platform):
     """Every service of a process that is ready. `ready_rss`: resident bytes when it became so."""
 
-    embedder: Embedder
+    embedder: ServingModel
     index: IndexManager
     parser: ParserPool
     ingestion: Ingestion
     library: Library
     importer: DocumentImporter
     retriever: Retriever
+    model_change: ModelChange
     searches: CachedSearch
     conversations: Conversations
     models: ChatModels

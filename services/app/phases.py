@@ -236,7 +236,7 @@ def load_services(
     rules = base.memory.objects.owner_rules
     build_documents.register_owners(rules)
     build_chat.register_owners(rules)
-    loaded = prepared or build_documents.load_embedder(settings, closing)
+    loaded, choice = build_documents.load_serving(settings, base.database, prepared, closing)
     embedder = loaded.embedder
     build_documents.register_embedder(loaded, settings, base.memory, base.reporter)
     health.set_check(build_operations.EMBEDDER, build_operations.embedder_check(embedder))
@@ -244,7 +244,15 @@ def load_services(
     build_documents.update_terms(base.database, enter, closing)
     enter(_("loading the index"))
     knowledge = build_documents.build_knowledge(
-        settings, base.database, base.preferences, embedder, base.caches, base.reporter, base.admission, closing
+        settings,
+        base.database,
+        base.preferences,
+        embedder,
+        choice,
+        base.caches,
+        base.reporter,
+        base.admission,
+        closing,
     )
     health.set_check(build_operations.STORE, build_operations.store_check(knowledge.library))
     health.set_check(build_operations.INDEX, build_operations.index_check(knowledge.index))
@@ -288,9 +296,9 @@ def load_services(
     enter(_("warming up"))
     knowledge.retriever.search(SERVICE, _("warm-up"))
     # Experiments load the same files: of a signed model the verified copy.
-    chosen = str(embedder.files.folder) if settings.embedding_model else ""
+    chosen = str(embedder.files.folder) if choice.settings.embedding_model else ""
     experiments = build_experiments(
-        settings.model_copy(update={"embedding_model": chosen}),
+        choice.settings.model_copy(update={"embedding_model": chosen}),
         base.clock,
         base.reporter,
         base.governor,
@@ -329,6 +337,7 @@ def load_services(
         library=knowledge.library,
         importer=knowledge.importer,
         retriever=knowledge.retriever,
+        model_change=knowledge.model_change,
         searches=CachedSearch(knowledge.retriever, base.caches.searches, stamp),
         conversations=chat.conversations,
         models=chat.models,
@@ -350,6 +359,7 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
             "models": (services.models, _("Chat models")),
             "keeper": (services.index, _("Index")),
             "embedder": (services.embedder, _("Embedding model")),
+            "model_change": (services.model_change, _("Change of the embedding model")),
             "retriever": (services.retriever, _("Retrieval")),
             "caches": (services.caches, _("Caches")),
             "library": (services.library, _("Library of documents")),
@@ -386,4 +396,5 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
         restore_decisions(services.governor, services.events, services.clock)
     long_work.add_count(lambda: sum(answers.slots()))
     long_work.add_count(lambda: len(requests.running()))
+    long_work.add_background(services.model_change.close)
     long_work.add_background(services.ingestion.close)

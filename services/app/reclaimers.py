@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
     from services.core.database import Database
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.retrieval import Retriever
     from services.memory.ledger.ledger import LedgerBuilder
 
@@ -31,7 +31,7 @@ def register_reclaimers(
     retriever: Retriever,
     caches: Caches,
     models: ChatModels,
-    embedder: Embedder,
+    embedder: EmbeddingModel,
     database: Database,
 ) -> None:
     """Register what the services can give back; the shell adds what the user interface keeps."""
@@ -112,7 +112,7 @@ def _chat_model(models: ChatModels) -> Reclaimer:
     )
 
 
-def _embedding_model(embedder: Embedder) -> Reclaimer:
+def _embedding_model(embedder: EmbeddingModel) -> Reclaimer:
     def release() -> str:
         if embedder.release():
             return _("the weights of the embedding model were let go")

@@ -253,6 +253,9 @@ class Application:
         services.ingestion.add_idle_listener(lambda: self._use_idle_time(services))
         services.ingestion.start()
         self._closing.callback(services.ingestion.close)
+        if self._watched:
+            services.model_change.start_worker()
+            self._closing.callback(services.model_change.close)
         log.info("start", stage=_("ready"))
         return services
 
@@ -273,6 +276,7 @@ class Application:
         return [
             *services.resources(),
             services.embedder.tokenizer_memory_report(),
+            *services.model_change.memory_reports(),
             services.retriever.memory_report(),
             *services.caches.memory_reports(),
         ]

@@ -47,6 +47,7 @@ class Action(StrEnum):
     CONVERSATION_DELETED = "conversation_deleted"
 
     SETTINGS_CHANGED = "settings_changed"
+    MODEL_CHANGE = "model_change"  # of the documents' embedding model: started, paused, resumed, cancelled
     COLLECTOR_CHANGED = "collector_changed"
     COLLECTOR_RUN = "collector_run"
     MEMORY_RELEASED = "memory_released"

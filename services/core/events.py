@@ -61,6 +61,7 @@ class Counter(StrEnum):
     DOCUMENTS_DELETED = "documents_deleted"
     CHUNKS_EMBEDDED = "chunks_embedded"
     PAGES_RECOGNIZED = "pages_recognized"
+    CHUNKS_CHANGED = "chunks_changed"  # embedded by the model that the corpus is being changed to
     BYTES_RECEIVED = "bytes_received"
     ANSWERS_COMPLETE = "answers_complete"
     ANSWERS_STOPPED = "answers_stopped"

@@ -15,7 +15,15 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 # Oldest first; a new revision is added at the end. `tests/core/test_migrations.py` holds this against the scripts.
-REVISIONS = ("0001_baseline", "0002_owners", "0003_audit", "0004_identity", "0005_usage", "0006_recognition")
+REVISIONS = (
+    "0001_baseline",
+    "0002_owners",
+    "0003_audit",
+    "0004_identity",
+    "0005_usage",
+    "0006_recognition",
+    "0007_embedding_models",
+)
 HEAD = REVISIONS[-1]
 
 bookkeeping = sa.MetaData()

@@ -33,7 +33,7 @@ from services.core.i18n import _
 from services.core.migrations.upgrade import open_schema
 from services.core.settings import Settings
 from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
-from services.knowledge.embedding.embedder import Embedder
+from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 from services.knowledge.file_store import FileStore
 from services.knowledge.index.manager import IndexManager
 from services.knowledge.index.segment import Ids, Vectors
@@ -314,7 +314,7 @@ class WindowedMessageHistory(BaseChatMessageHistory):
 class LangChainEmbeddings(Embeddings):
     """LangChain's `Embeddings` over the embedder of the process."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: EmbeddingModel) -> None:
         self._embedder = embedder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

@@ -36,7 +36,7 @@ from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft, Document
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 
 # Vectors are kept if a sample of the texts, embedded again, has this cosine with them: equal but for rounding.
 MIN_COSINE = 0.99
@@ -79,7 +79,7 @@ class DocumentImporter:
         self,
         database: Database,
         ingestion: Ingestion,
-        embedder: Embedder,
+        embedder: EmbeddingModel,
         settings: Settings,
         *,
         reporter: EventSink | None = None,
@@ -115,7 +115,7 @@ class DocumentImporter:
 
     def _add(self, actor: Actor, document: PreparedDocument, target: int) -> ImportedDocument:
         name = display_name(document.name)
-        vectors = self.usable_vectors(document)
+        fingerprint, vectors = self._embedder.fingerprint, self.usable_vectors(document)
         size = sum(len(chunk.text.encode()) for chunk in document.chunks)
         settings, ingestion = self._settings, self._ingestion
         revision = PreparedRevision(
@@ -125,10 +125,12 @@ class DocumentImporter:
             drafts=[self._draft(chunk, name) for chunk in document.chunks],
             vectors=vectors,
             dimension=self._embedder.dimension,
-            fingerprint=self._embedder.fingerprint,
+            fingerprint=fingerprint,
         )
         plan = RevisionPlan.from_settings(settings, owner=current_user(), batch=_IMPORTS, actor=actor)
         with ingestion.writer.transaction() as unit:
+            if self._embedder.fingerprint != fingerprint:  # another model has taken its place meanwhile
+                revision = replace(revision, vectors=None, dimension=self._embedder.dimension)
             admitted, switch = admit_prepared(unit.connection, revision, target, plan)
             if switch is not None:
                 unit.switches.append(switch)
@@ -144,7 +146,7 @@ class DocumentImporter:
             self._reporter.event(
                 EventKind.UPLOAD, upload_name(name, actor), bytes=size, documents=1, chunks=len(document.chunks)
             )
-        return ImportedDocument(stored, admitted.duplicate, vectors is not None)
+        return ImportedDocument(stored, admitted.duplicate, revision.vectors is not None)
 
     def usable_vectors(self, document: PreparedDocument) -> Vectors | None:
         """Return the document's vectors, normalised, if a sample embedded again shows that our model made them."""

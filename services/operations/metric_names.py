@@ -71,6 +71,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "millpond_documents_total": ("Documents whose ingestion ended, or that were deleted, by outcome.", ("outcome",)),
     "millpond_chunks_embedded_total": ("Chunks that were embedded and stored.", ()),
     "millpond_recognized_pages_total": ("Pages that text recognition read.", ()),
+    "millpond_model_change_chunks_embedded_total": (
+        "Chunks that were embedded by the model that the documents are being changed to.",
+        (),
+    ),
     "millpond_received_bytes_total": ("Bytes of files that were added to the library.", ()),
     "millpond_answers_total": ("Answers by the state that they ended in.", ("state",)),
 }
@@ -80,6 +84,7 @@ COUNTED: dict[Counter, CounterMetric] = {
     Counter.DOCUMENTS_DELETED: CounterMetric("millpond_documents_total", (("outcome", "deleted"),)),
     Counter.CHUNKS_EMBEDDED: CounterMetric("millpond_chunks_embedded_total"),
     Counter.PAGES_RECOGNIZED: CounterMetric("millpond_recognized_pages_total"),
+    Counter.CHUNKS_CHANGED: CounterMetric("millpond_model_change_chunks_embedded_total"),
     Counter.BYTES_RECEIVED: CounterMetric("millpond_received_bytes_total"),
     Counter.ANSWERS_COMPLETE: CounterMetric("millpond_answers_total", (("state", "complete"),)),
     Counter.ANSWERS_STOPPED: CounterMetric("millpond_answers_total", (("state", "stopped"),)),

@@ -38,6 +38,7 @@ _GONE = "Deleted means gone: ten seconds after a deletion nothing of it is left 
 _IDENTITY = "An object is identified by more than its address"
 _APART = "What watching the memory holds is left out of the lists of objects and allocations"
 _ACCOUNTS = "Accounts over HTTP: `/api/people`, `/api/groups`, `/api/account`"
+_MODEL_CHANGE = "A data folder keeps its embedding model."
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
@@ -107,6 +108,12 @@ STATED = {
     "POST /api/search / answers / 200 / application/json / schema / properties / corrections": _CORRECTIONS,
     "POST /api/search / answers / 200 / application/json / schema / required / corrections": _CORRECTIONS,
     "GET /api/search/trust": _TRUST,
+    "GET /api/embedding-model": _MODEL_CHANGE,
+    "POST /api/embedding-model/measurement": _MODEL_CHANGE,
+    "POST /api/embedding-model/change": _MODEL_CHANGE,
+    "POST /api/embedding-model/change/pause": _MODEL_CHANGE,
+    "POST /api/embedding-model/change/resume": _MODEL_CHANGE,
+    "DELETE /api/embedding-model/change": _MODEL_CHANGE,
     "GET /api/audit": _AUDIT,
     "GET /api/audit/export": _AUDIT,
     "GET /api/audit/verify": _AUDIT,

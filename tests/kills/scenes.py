@@ -286,7 +286,7 @@ def _leftovers(folder: Path) -> None:
 
 
 # What undoes the newest migration: the folder is one of the version before.
-_UNDONE = {"0005_usage": ("DROP TABLE usage",)}
+_UNDONE = {"0007_embedding_models": ("DROP TABLE chunk_vectors", "DROP TABLE embedding_models")}
 
 STARTS = (
     Start(

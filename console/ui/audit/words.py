@@ -36,6 +36,7 @@ def action_label(action: str) -> str:
         Action.QUOTES_ERASED: _("Quotes erased"),
         Action.CONVERSATION_DELETED: _("Conversation deleted"),
         Action.SETTINGS_CHANGED: _("Settings changed"),
+        Action.MODEL_CHANGE: _("Change of the embedding model"),
         Action.COLLECTOR_CHANGED: _("Garbage collector changed"),
         Action.COLLECTOR_RUN: _("Garbage collector run"),
         Action.MEMORY_RELEASED: _("Memory released"),

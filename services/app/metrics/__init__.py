@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.app.metrics import connections, health, memory, requests
+from services.app.metrics import connections, health, memory, model_change, requests
 from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
 
@@ -45,6 +45,7 @@ def register_foundation(
     metrics.add_part("answers", requests.ANSWER_FAMILIES, lambda: requests.answer_limits(settings))
     metrics.add_part("ingestion", requests.INGESTION_FAMILIES, lambda: requests.ingestion_limits(settings))
     metrics.add_part("library", requests.LIBRARY_FAMILIES)
+    metrics.add_part("model change", model_change.FAMILIES)
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
     metrics.add_part("breakers", requests.BREAKER_FAMILIES)
     metrics.add_part("connections", connections.FAMILIES, lambda: connections.read(count_connections()))
@@ -76,6 +77,7 @@ def register_knowledge(metrics: Metrics, settings: Settings, caches: Caches, kno
 
     metrics.connect_part("ingestion", lambda: requests.ingestion(settings, knowledge.ingestion))
     metrics.connect_part("library", lambda: requests.library(knowledge.index, knowledge.library))
+    metrics.connect_part("model change", lambda: model_change.read(knowledge.model_change))
     metrics.connect_part("caches", lambda: requests.caches(caches, metrics, letter_scripts=script_of.cache_info))
 
 

@@ -182,6 +182,10 @@ class Embedder:
             region=Region.NATIVE,
         )
 
+    def share_priority(self, other: Embedder) -> None:
+        """Have questions to `other` pause the batches of this one, too, and the other way round."""
+        self._priority = other._priority
+
     def urgent(self) -> AbstractContextManager[None]:
         """Pause the batches of ingestion while a question is answered, beyond its embedding."""
         return self._priority.urgent()
@@ -252,11 +256,16 @@ class Embedder:
         return len(encoding.ids) + sum(len(rest.ids) for rest in encoding.overflowing)
 
     def close(self) -> None:
-        """Stop the threads after the running batches."""
+        """Stop the threads after the running batches, and after the questions that were begun."""
         self._questions.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._verifier is not None:
             self._verifier.close()
+
+    def discard(self) -> None:
+        """Close it and release its weights: it is not used again."""
+        self.close()
+        self.release()
 
     def _encode_questions(self, texts: Sequence[str]) -> Vectors:
         # As a batch, since this leaves the interpreter to others meanwhile, unlike `encode`.

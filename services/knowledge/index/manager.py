@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -30,11 +31,13 @@ class VectorSource(Protocol):
     """What is needed of `ChunkStore`."""
 
     def active_ids(self, fingerprint: str | None = None) -> tuple[Ids, Ids]: ...
-    def iter_vectors(self, ids: NDArray[np.int64], batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]: ...
+    def iter_vectors(
+        self, ids: NDArray[np.int64], batch: int = 4096, fingerprint: str | None = None
+    ) -> Iterator[tuple[Ids, Vectors]]: ...
 
 
 class IndexManager:
-    """Owns the one index of the process.
+    """Owns the index of the process; while the corpus changes to another model, for a moment both.
 
     Writers of the index call `mark_dirty`; a thread saves it at most `snapshot_seconds` later, so that many changes
     share one snapshot. A snapshot may be behind the database: the difference is replayed at the next start.
@@ -57,6 +60,7 @@ class IndexManager:
         self._snapshots = snapshots
         self._seconds = settings.snapshot_seconds
         self._index: VectorIndex | None = None
+        self._before: tuple[str, VectorIndex] | None = None  # of the model before, until nobody uses it
         self.warnings: list[str] = []
         self._wake = threading.Condition()
         self._dirty = False
@@ -68,7 +72,7 @@ class IndexManager:
 
     @property
     def index(self) -> VectorIndex:
-        """The index; the same object for the lifetime of the manager.
+        """The index; the same object until the corpus changes to another model.
 
         Raises:
             UnavailableError: before `start`.
@@ -82,6 +86,39 @@ class IndexManager:
         """Whether the index is loaded and reconciled with the database."""
         return self._index is not None
 
+    def index_of(self, fingerprint: str) -> VectorIndex:
+        """Return the index of a model: the one that serves, or until `forget_before` the one before it.
+
+        Raises:
+            UnavailableError: before `start`.
+        """
+        # `adopt` keeps the one before first: whoever gets the next one here finds it there.
+        index, before = self.index, self._before
+        return before[1] if before is not None and before[0] == fingerprint else index
+
+    def build(self, ids: Ids, groups: Ids, fingerprint: str, dimension: int) -> VectorIndex:
+        """Return an index of the vectors that another model made of these chunks; the present one stays as it is."""
+        index = self._empty(ids, fingerprint, dimension)
+        self.reconcile(index, ids, groups, fingerprint)
+        return index
+
+    def adopt(self, index: VectorIndex, fingerprint: str) -> None:
+        """Serve an index that `build` returned; the one before stays for those who search in it, until `forget_before`.
+
+        Snapshots of the model before are deleted with the next one.
+        """
+        with self._flushing:
+            self._before = (self.fingerprint, self.index)
+            self._index, self._dimension, self.fingerprint = index, index.dimension, fingerprint
+            self.warnings = []
+        self.mark_dirty(removed=True)
+
+    def forget_before(self) -> None:
+        """Let the index of the model before go: nobody searches in it any more."""
+        before, self._before = self._before, None
+        if before is not None:
+            before[1].close()
+
     def start(self) -> None:
         """Load the newest valid snapshot, replay the database's changes since, and start the thread that saves."""
         loaded, warnings = self._snapshots.load(self._dimension, self.fingerprint)
@@ -90,8 +127,8 @@ class IndexManager:
             self._reporter.event(EventKind.DAMAGE, warning)
         self.warnings += warnings
         ids, groups = self._chunks.active_ids(self.fingerprint)
-        index = loaded or self._empty(ids)
-        replayed = self._reconcile(index, ids, groups)
+        index = loaded or self._empty(ids, self.fingerprint, self._dimension)
+        replayed = self.reconcile(index, ids, groups, self.fingerprint)
         self._warn_of_foreign_vectors(len(ids))
         self._index = index
         log.info("index loaded", vectors=len(index), replayed=replayed, from_snapshot=loaded is not None)
@@ -121,7 +158,7 @@ class IndexManager:
                 removed, self._removed = self._removed, False
             started = time.monotonic()
             if self.index.wants_training:
-                self.index.retrain(self._chunks.iter_vectors)
+                self.index.retrain(partial(self._chunks.iter_vectors, fingerprint=self.fingerprint))
                 log.info("index retrained", vectors=len(self.index))
             try:
                 generation = self._snapshots.save(self.index, self.fingerprint, alone=removed)
@@ -162,22 +199,23 @@ class IndexManager:
                         return
             self.flush()
 
-    def _empty(self, ids: Ids) -> VectorIndex:
+    def _empty(self, ids: Ids, fingerprint: str, dimension: int) -> VectorIndex:
         """Return an empty index with a codec trained on a sample of the vectors of `ids`."""
         if len(ids) < TRAINING_VECTORS:
-            return VectorIndex(self._dimension)
+            return VectorIndex(dimension)
         sample = ids[:: max(1, len(ids) // (4 * TRAINING_VECTORS))]
-        parts = [vectors for _ids, vectors in self._chunks.iter_vectors(sample) if len(vectors)]
-        return VectorIndex(self._dimension, Codec.from_data(np.concatenate(parts)))
+        read = self._chunks.iter_vectors(sample, fingerprint=fingerprint)
+        parts = [vectors for _ids, vectors in read if len(vectors)]
+        return VectorIndex(dimension, Codec.from_data(np.concatenate(parts)))
 
-    def _reconcile(self, index: VectorIndex, ids: Ids, groups: Ids) -> int:
-        """Make the index hold exactly `ids` in `groups`; return how many vectors changed."""
+    def reconcile(self, index: VectorIndex, ids: Ids, groups: Ids, fingerprint: str) -> int:
+        """Make an index hold exactly `ids` in `groups`; return how many vectors changed."""
         held_ids, held_groups = index.members()
         gone = np.setdiff1d(held_ids, ids, assume_unique=True)
         index.remove(gone)
         missing = ~np.isin(ids, held_ids, assume_unique=True)
         missing_ids, missing_groups = ids[missing], groups[missing]
-        for found, vectors in self._chunks.iter_vectors(missing_ids):
+        for found, vectors in self._chunks.iter_vectors(missing_ids, fingerprint=fingerprint):
             if len(found):
                 index.add(found, vectors, missing_groups[np.searchsorted(missing_ids, found)])
         common = np.isin(held_ids, ids, assume_unique=True)

@@ -8,7 +8,7 @@ short enough to be waited for, unless the machine is slow.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
 from services.knowledge.ingestion.turns import Flow, FlowTurns
+from services.knowledge.store.chunks import Vectors
 from services.knowledge.types import DocumentStatus, JobProgress
 
 if TYPE_CHECKING:
     from services.core.admission import Reservation
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 
 # Chunks of a batch: enough for the embedder to sort by length, few enough to show progress.
 BATCH_CHUNKS = 256
@@ -46,7 +47,7 @@ _POLL_SECONDS = 1.0
 class EmbedStage:
     """Embeds the chunks of parsed files; one thread may call `run`, another one `run_quick`."""
 
-    def __init__(self, state: PipelineState, embedder: Embedder) -> None:
+    def __init__(self, state: PipelineState, embedder: EmbeddingModel) -> None:
         self._state = state
         self._embedder = embedder
         self._turns = FlowTurns()
@@ -178,7 +179,8 @@ class EmbedStage:
     def _embed(self, batch: list[TaskSlice]) -> None:
         started = time.monotonic()
         texts = [draft.text for part in batch for draft in part.drafts]
-        vectors = self._embedder.embed_chunks(
+        fingerprint, vectors = embedded(
+            self._embedder,
             texts,
             cancelled=lambda: all(self._state.should_stop(part.task) for part in batch),
             on_progress=self._progress_callback(batch),
@@ -189,6 +191,7 @@ class EmbedStage:
         start = 0
         for part in batch:
             part.vectors = vectors[start : start + len(part.drafts)]
+            part.fingerprint = fingerprint
             start += len(part.drafts)
 
     def _progress_callback(self, batch: list[TaskSlice]) -> Callable[[int], None]:
@@ -212,6 +215,25 @@ class EmbedStage:
                 first = number + 1
 
         return report
+
+
+def embedded(
+    embedder: EmbeddingModel,
+    texts: Sequence[str],
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int], None] = lambda _done: None,
+) -> tuple[str, Vectors]:
+    """Return the vectors of chunks, float32 (n, d), with the fingerprint of the model that made them all.
+
+    Raises:
+        CancelledError: `cancelled` returned true.
+    """
+    while True:
+        fingerprint = embedder.fingerprint
+        vectors = embedder.embed_chunks(texts, cancelled=cancelled, on_progress=on_progress)
+        if embedder.fingerprint == fingerprint:  # else another one may have taken its place before it began
+            return fingerprint, vectors
 
 
 def _filled(batch: list[TaskSlice]) -> list[TaskSlice]:

@@ -56,7 +56,7 @@ class ParseStage:
         writer: DocumentWriter,
         parser: ParserPool,
         *,
-        fingerprint: str,
+        fingerprint: Callable[[], str],
         attachments_limit: int,
         suspects: Sequence[int],
         on_idle: Callable[[], None],
@@ -232,7 +232,7 @@ class ParseStage:
         while (found := self._waiting.next(may_start)) is not None:
             flow, lane, job = found
             self._waiting.remove(flow, lane, job)
-            claim = state.jobs.claim(self._fingerprint, job.id)
+            claim = state.jobs.claim(self._fingerprint(), job.id)
             if claim is not None:
                 return self._start(claim, lane)
         return None
@@ -254,7 +254,7 @@ class ParseStage:
         """Claim the next job that was active during a crash, unless one is being processed."""
         state = self._state
         while self._suspects and Lane.LARGE in lanes and self._suspects[0] not in state.active:
-            claim = state.jobs.claim(self._fingerprint, self._suspects[0])
+            claim = state.jobs.claim(self._fingerprint(), self._suspects[0])
             if claim is not None:
                 self._read_anew = True
                 return self._start(claim, Lane.LARGE)

@@ -34,7 +34,7 @@ from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import JobKind
 
 if TYPE_CHECKING:
-    from services.knowledge.embedding import Embedder
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.parsing.pool import ParserPool
 
@@ -58,7 +58,7 @@ class Ingestion:
         database: Database,
         files: FileStore,
         parser: ParserPool,
-        embedder: Embedder,
+        embedder: EmbeddingModel,
         index_manager: IndexManager,
         settings: Settings,
         *,
@@ -84,7 +84,6 @@ class Ingestion:
 
     def start(self) -> None:
         """Recover from a crash, if there was one, then start to process the queue."""
-        fingerprint = self._embedder.fingerprint
         recovered = recover_jobs(self._database, self._crash_limit)
         self.writer.find_left_over()
         swept = self._files.sweep(lambda: known_originals(self._database))
@@ -96,20 +95,20 @@ class Ingestion:
                 chunks_swept=recovered.chunks_swept,
                 files_swept=swept,
             )
-        self._queue_outdated(fingerprint)
+        self._queue_outdated(self._embedder.fingerprint)
         state = self._state
         self._parse_stage = ParseStage(
             state,
             self._database,
             self.writer,
             self._parser,
-            fingerprint=fingerprint,
+            fingerprint=lambda: self._embedder.fingerprint,
             attachments_limit=self._settings.attachments_limit,
             suspects=recovered.suspects,
             on_idle=self._notify_idle,
         )
         self._threads = [
-            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._files, fingerprint).run),
+            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._files, self._embedder).run),
             start_low_priority_thread("ingest-embed", self._embed_stage.run),
             start_low_priority_thread("ingest-embed-quick", self._embed_stage.run_quick),
             *(
@@ -145,6 +144,11 @@ class Ingestion:
             self._state.abandon(job_id)
         if job_ids:
             self.wake()
+
+    @property
+    def busy(self) -> bool:
+        """Whether documents are being worked on."""
+        return bool(self._state.active)
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until nothing is queued or being worked on; return whether that came within `timeout` seconds."""

@@ -301,13 +301,16 @@ class IngestTask:
 
 @dataclass(eq=False, slots=True)
 class TaskSlice:
-    """The next `count` chunks of a task; `vectors` is float32 (n, d), `last` tells that the task has no more."""
+    """The next `count` chunks of a task; `vectors` is float32 (n, d), of the model `fingerprint`; `last` tells that the
+    task has no more.
+    """
 
     task: IngestTask
     drafts: list[ChunkDraft]
     last: bool
     count: int = 0
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    fingerprint: str = ""
 
 
 class JobRevokedError(Exception):

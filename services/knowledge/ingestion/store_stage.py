@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
-from services.core.errors import MillpondError, StorageError
+from services.core.errors import CancelledError, MillpondError, StorageError
 from services.knowledge.file_store import FileStore
 from services.knowledge.ingestion.attachments import WaitingAttachment
+from services.knowledge.ingestion.embed_stage import embedded
 from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
 from services.knowledge.store import revisions
 from services.knowledge.store.attachments import admit_attachments
@@ -21,6 +23,9 @@ from services.knowledge.store.intake import RevisionPlan
 from services.knowledge.store.jobs import Claim, finish_job, still_holds
 from services.knowledge.store.recognized_pages import insert_pages
 from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
+
+if TYPE_CHECKING:
+    from services.knowledge.embedding.embedder_protocol import EmbeddingModel
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +41,13 @@ _PORTION_FILES = 32  # of a batch, in one transaction
 class StoreStage:
     """Stores embedded chunks; one thread may call `run`."""
 
-    def __init__(self, state: PipelineState, writer: DocumentWriter, files: FileStore, fingerprint: str) -> None:
+    def __init__(
+        self, state: PipelineState, writer: DocumentWriter, files: FileStore, embedder: EmbeddingModel
+    ) -> None:
         self._state = state
         self._files = files
         self._writer = writer
-        self._fingerprint = fingerprint
+        self._embedder = embedder
         self._portions: deque[list[TaskSlice]] = deque()  # of the batches that are being stored
         self._large: deque[IngestTask] = deque()  # large files whose chunks are all stored, by turns
 
@@ -93,7 +100,10 @@ class StoreStage:
     def _try(self, batch: list[TaskSlice]) -> bool:
         """Store a batch; a single part that cannot be stored fails its job."""
         try:
-            self._store(batch)
+            while not self._store(batch):
+                self._embed_again(batch)
+        except CancelledError:
+            return True  # the pipeline stops; the jobs go on with the next start
         except MillpondError as error:
             if len(batch) == 1:
                 self._state.fail(batch[0].task, error)
@@ -104,12 +114,25 @@ class StoreStage:
             return False
         return True
 
-    def _store(self, batch: list[TaskSlice]) -> None:
-        """Write a batch in one transaction: at most a few hundred chunks, and whole files become visible."""
+    def _embed_again(self, batch: list[TaskSlice]) -> None:
+        """Embed what the model before the present one had embedded: they changed while it waited to be stored."""
+        for part in batch:
+            if part.drafts:
+                texts = [draft.text for draft in part.drafts]
+                part.fingerprint, part.vectors = embedded(self._embedder, texts, cancelled=self._state.stopping.is_set)
+
+    def _store(self, batch: list[TaskSlice]) -> bool:
+        """Write a batch in one transaction: at most a few hundred chunks, and whole files become visible.
+
+        False: some of its vectors are not of the model that serves; nothing was written.
+        """
         gone: list[TaskSlice] = []
         ended: list[int] = []
         counts: list[tuple[IngestTask, int, int]] = []
         with ExitStack() as claimed, self._writer.transaction() as unit:
+            # Within a transaction the model stays the same.
+            if any(part.drafts and part.fingerprint != self._embedder.fingerprint for part in batch):
+                return False
             for part in batch:
                 task = part.task
                 if task.cancelled.is_set() or not still_holds(unit.connection, task.claim):
@@ -136,6 +159,7 @@ class StoreStage:
                 self._state.end(part.task)
             elif part.last:
                 self._large.append(part.task)
+        return True
 
     def _store_portion(self, task: IngestTask) -> bool:
         """Do the next of what is left to do for a large file, in one transaction; return whether nothing is left."""
@@ -180,7 +204,7 @@ class StoreStage:
     def _activate(self, unit: UnitOfWork, task: IngestTask, claimed: ExitStack, *, early: bool = False) -> list[int]:
         """Make a revision searchable and take in what its file brought; return the jobs that ended for that."""
         switch = revisions.activate(
-            unit.connection, task.claim.revision_id, early=early, fingerprint=self._fingerprint, **task.facts
+            unit.connection, task.claim.revision_id, early=early, fingerprint=self._embedder.fingerprint, **task.facts
         )
         unit.switches.append(switch)
         finish_job(unit.connection, task.claim)

@@ -88,6 +88,7 @@ class ParserPool:
         self._recognizer_memory = RecognizerMemory(admission or Admission())
         self._lock = threading.Lock()
         self._server: ForkServerProcess | None = None
+        self._former: list[ForkServerProcess] = []  # with another tokenizer; they end once they are idle
         self._numbers = itertools.count(1)
         self._children: dict[int, int] = {}
         self._closed = False
@@ -99,6 +100,14 @@ class ParserPool:
             structlog.get_logger(__name__).warning(
                 "parser limits not supported on this system", missing=", ".join(missing)
             )
+
+    def use_tokenizer(self, tokenizer_file: Path, max_tokens: int) -> None:
+        """Cut the files that are parsed from now on by another tokenizer; those in work go on as they began."""
+        with self._lock:
+            self._tokenizer_file, self._max_tokens = tokenizer_file, max_tokens
+            server, self._server = self._server, None
+            if server is not None:
+                self._former.append(server)
 
     def parse(
         self,
@@ -187,15 +196,16 @@ class ParserPool:
     def pids(self) -> list[int]:
         """Return the process ids of the fork server and its children."""
         with self._lock:
-            server = [self._server.pid] if self._server and self._server.alive else []
-            return [*server, *self._children.values()]
+            servers = [self._server, *self._former] if self._server else self._former
+            return [*(server.pid for server in servers if server.alive), *self._children.values()]
 
     def close(self) -> None:
         """Terminate the fork server and its children; files being parsed end with an error."""
         with self._lock:
             self._closed = True
-            server, self._server = self._server, None
-        if server:
+            servers = [*self._former, *([self._server] if self._server else [])]
+            self._server, self._former = None, []
+        for server in servers:
             server.close()
 
     def _run(
@@ -287,6 +297,9 @@ class ParserPool:
             if self._server is not None and not self._server.alive:
                 self._server.close()
                 self._server = None
+            for former in [each for each in self._former if not each.alive]:
+                former.close()
+                self._former.remove(former)
             if self._server is None:
                 try:
                     self._server = ForkServerProcess(self._config())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -27,6 +27,12 @@ class TextEncoder(Protocol):
     def urgent(self) -> AbstractContextManager[None]: ...
     def unknown_share(self, text: str) -> float: ...
     def token_count(self, text: str) -> int: ...
+
+
+class ReplacedEncoder(TextEncoder, Protocol):
+    """An encoder that another one may replace: `ServingModel`."""
+
+    def in_use(self) -> AbstractContextManager[TextEncoder]: ...
 
 
 class CachedEncoder:
@@ -57,17 +63,18 @@ class CachedEncoder:
         texts = [normalised_text(text) for text in texts]
         if not self._cache.enabled:
             return self._encoder.begin_queries(texts)
+        fingerprint = self._encoder.fingerprint
         missing: dict[str, Future[Vector]] = {}
         found: list[Future[Vector]] = []
         for text in texts:
             vector: Future[Vector] = Future()
-            if (kept := self._cache.get(cache_key(self._encoder.fingerprint, text))) is not None:
+            if (kept := self._cache.get(cache_key(fingerprint, text))) is not None:
                 vector.set_result(_vector(kept))
             else:
                 vector = missing.setdefault(text, vector)
             found.append(vector)
         for (text, vector), begun in zip(missing.items(), self._encoder.begin_queries(list(missing)), strict=True):
-            begun.add_done_callback(partial(self._keep, cache_key(self._encoder.fingerprint, text), vector))
+            begun.add_done_callback(partial(self._keep, cache_key(fingerprint, text), vector))
         return found
 
     def _keep(self, key: str, there: Future[Vector], done: Future[Vector]) -> None:
@@ -95,6 +102,33 @@ class CachedEncoder:
     def token_count(self, text: str) -> int:
         """As `Embedder.token_count`."""
         return self._encoder.token_count(text)
+
+
+class PinnableEncoder(CachedEncoder):
+    """Caches vectors of an encoder that may be replaced; who searches pins the present one."""
+
+    def __init__(self, encoder: ReplacedEncoder, cache: ByteCache) -> None:
+        super().__init__(encoder, cache)
+        self._replaced = encoder
+
+    def embed_query(self, text: str) -> Vector:
+        """As `CachedEncoder.embed_query`; a vector is never kept under the name of another model."""
+        with self.pinned() as encoder:
+            return encoder.embed_query(text)
+
+    def begin_queries(self, texts: Sequence[str]) -> list[Future[Vector]]:
+        """As `CachedEncoder.begin_queries`; all of them are of one model, even if another takes its place meanwhile."""
+        with self.pinned() as encoder:
+            return encoder.begin_queries(texts)
+
+    @contextmanager
+    def pinned(self) -> Iterator[CachedEncoder]:
+        """Yield the present encoder, cached; it stays the same, and there, for the whole block.
+
+        What it has begun by then is computed by it in any case: its close waits for that.
+        """
+        with self._replaced.in_use() as encoder:
+            yield CachedEncoder(encoder, self._cache)
 
 
 def _bytes(vector: Vector) -> bytes:

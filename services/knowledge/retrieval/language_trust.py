@@ -76,8 +76,8 @@ class LanguageTrust:
         self._store = TrustStore(database)
         self._chunks = chunks
         self._embedder = embedder
-        self._measured: dict[Measured, MeasuredTrust] | None = None
-        self._measured_sizes: dict[int, int] = {}
+        self._measured: tuple[str, dict[Measured, MeasuredTrust]] | None = None  # of which model
+        self._measured_sizes: tuple[str, dict[int, int]] = ("", {})
         self._measuring = threading.Lock()
 
     def for_text(self, text: str) -> float:
@@ -116,8 +116,8 @@ class LanguageTrust:
             CancelledError: `cancelled` returned true; the measurements so far are kept.
         """
         with self._measuring:
-            sizes = self._chunks.sizes()
-            if sizes and not _changed(self._measured_sizes, sizes):
+            sizes, model = self._chunks.sizes(), self._embedder.fingerprint
+            if sizes and self._measured_sizes[0] == model and not _changed(self._measured_sizes[1], sizes):
                 return self._known()
             chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
             found: dict[Measured, MeasuredTrust] = {}
@@ -126,20 +126,22 @@ class LanguageTrust:
                 if len(pairs) >= MIN_SAMPLES and UNMEASURED[key[1]]:
                     prior = self._prior(letters_of(text, key[0])) * UNMEASURED[key[1]]
                     found[key] = self._measure(key[1], pairs, prior, cancelled)
-                    self._keep({**self._known(), **found})
+                    self._keep(model, {**self._known(), **found})
             # What too little is left of is not known any more.
-            self._keep(found)
-            self._measured_sizes = sizes
+            self._keep(model, found)
+            self._measured_sizes = (model, sizes)
             return self._known()
 
-    def _keep(self, measured: dict[Measured, MeasuredTrust]) -> None:
-        self._store.replace(self._embedder.fingerprint, measured)
-        self._measured = measured
+    def _keep(self, model: str, measured: dict[Measured, MeasuredTrust]) -> None:
+        if self._embedder.fingerprint == model:  # another one has taken its place: this is worth nothing
+            self._store.replace(model, measured)
+            self._measured = (model, measured)
 
     def _known(self) -> dict[Measured, MeasuredTrust]:
-        if self._measured is None:
-            self._measured = self._store.load(self._embedder.fingerprint)
-        return self._measured
+        known, model = self._measured, self._embedder.fingerprint
+        if known is None or known[0] != model:
+            self._measured = known = (model, self._store.load(model))
+        return known[1]
 
     def _prior(self, letters: str) -> float:
         """Return the tokenizer's prior for a script: share of known tokens times (mean token length - 1), at most 1."""

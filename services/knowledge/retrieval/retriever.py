@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from services.core.actor import Actor
@@ -22,6 +21,7 @@ from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
 from services.knowledge.retrieval.search_halves import (
     DenseFound,
+    DenseModel,
     LexicalSearch,
     Matches,
     PendingVector,
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 # Candidates of each search for fusion: this many, or four times the hits asked for.
 MIN_CANDIDATES = 40
-# From so many vectors on, a search among them takes long enough for a thread of the lexical search.
-LARGE_INDEX = 20_000
 # Weight of further passages of a document, so that other documents are not crowded out.
 REPEATED_DOCUMENT = 0.9
 
@@ -58,7 +56,10 @@ class Retriever:
         *,
         question_characters: int = 4000,
         reporter: EventSink | None = None,
+        pin: Callable[[], AbstractContextManager[TextEncoder]] | None = None,
     ) -> None:
+        """`pin` yields the encoder that is the present one, where another may take its place during a search."""
+        self._pin = pin
         self._database = database
         self._chunks = chunks
         self._embedder = embedder
@@ -143,9 +144,10 @@ class Retriever:
         if not located_terms(query):
             raise BadInputError(_("The question is empty."), _("Write what you want to know."))
         settings = settings or self._settings()
-        with self._urgent():
+        with self._urgent(), self._pinned() as model:
             result = self._search(
                 query,
+                model,
                 k=settings.k if k is None else k,
                 groups=actor.searched(collection_ids),
                 readable=actor.readable(),
@@ -159,6 +161,7 @@ class Retriever:
     def _search(
         self,
         query: str,
+        model: DenseModel | None,
         *,
         k: int,
         groups: Collection[int] | None,
@@ -170,24 +173,25 @@ class Retriever:
         check()
         candidates = max(MIN_CANDIDATES, 4 * k)
         trust = self.trust.for_text(query) if self.trust else 0.0
-        dense_weight, lexical_weight = self._weights(settings, trust)
+        dense_weight, lexical_weight = self._weights(settings, trust, model)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
         # The question is embedded in another thread, with others of the moment, and beside the lexical search.
-        pending = self._begin_embedding(query) if dense_weight > 0 else None
+        pending = model.begin(query) if model is not None and dense_weight > 0 else None
         lexical = LexicalSearch(lambda: self._find(query, candidates, groups, readable, postings))
         with self._turns:
-            lexical.begin(beside=self._is_large())
-            dense = self._dense(pending, candidates, groups)
+            lexical.begin(beside=model is not None and model.is_large)
+            dense = self._dense(model, pending, candidates, groups)
             asked, matches = lexical.result()
-            if asked.corrections and dense_weight > 0:
-                dense = self._dense(self._begin_embedding(asked.text), candidates, groups)
+            if model is not None and asked.corrections and dense_weight > 0:
+                dense = self._dense(model, model.begin(asked.text), candidates, groups)
             check()
             with self._database.reading():
                 return self._fused(
                     query,
                     asked,
                     matches,
+                    model,
                     dense,
                     lexical_ms=lexical.ms,
                     trust=trust,
@@ -204,6 +208,7 @@ class Retriever:
         query: str,
         asked: Asked,
         matches: Matches,
+        model: DenseModel | None,
         dense: DenseFound,
         *,
         lexical_ms: float,
@@ -220,7 +225,7 @@ class Retriever:
         searching = time.perf_counter()
         known = set(dense.ids)
         ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
-        cosines, kinds = self._cosines(dense.vector, ids)
+        cosines, kinds = self._cosines(model, dense.vector, ids)
         dense_ms = dense.search_ms + milliseconds_since(searching)
         further, idf = self.lexical.evidence([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
         matches |= further
@@ -259,19 +264,15 @@ class Retriever:
             asked = self._wording.read(query, readable)
             return asked, self.lexical.find(asked.terms, candidates, groups, most_postings=postings)
 
-    def _begin_embedding(self, text: str) -> PendingVector | None:
-        """Begin to embed a text; None where there is nothing to compare it with."""
-        if not self._embedder or not self._index_manager:
-            return None
-        return PendingVector(self._embedder.begin_queries([text])[0])
-
-    def _is_large(self) -> bool:
-        """Whether a search in the index takes so long that it is worth a thread beside it."""
-        return self._index_manager is not None and len(self._index_manager.index) >= LARGE_INDEX
-
-    def _dense(self, pending: PendingVector | None, candidates: int, groups: Collection[int] | None) -> DenseFound:
-        """Return what is nearest in the index to a text that is being embedded."""
-        if pending is None or self._index_manager is None:
+    def _dense(
+        self,
+        model: DenseModel | None,
+        pending: PendingVector | None,
+        candidates: int,
+        groups: Collection[int] | None,
+    ) -> DenseFound:
+        """Return what is nearest to a text that the model is embedding, in the index of its vectors."""
+        if model is None or model.index is None or pending is None:
             return DenseFound()
         if not pending.done:
             self._turns.release()  # others search meanwhile
@@ -281,7 +282,7 @@ class Retriever:
                 self._turns.acquire()
         vector = pending.result()
         searching = time.perf_counter()
-        found, _scores = self._index_manager.index.search(vector, candidates, groups)
+        found, _scores = model.index.search(vector, candidates, groups)
         return DenseFound(vector, found.tolist(), pending.ms, milliseconds_since(searching))
 
     def quotes(self, question: str, result: SearchResult, limit: int = 3) -> list[Quote]:
@@ -291,8 +292,7 @@ class Retriever:
         question = corrected(question, result.corrections)
         located = located_terms(question)
         passages = [RankedPassage(hit.text, hit.score, hit.heading, hit.document) for hit in result.hits]
-        embed = partial(_embedded, self._embedder) if self._embedder else None
-        with self._urgent():
+        with self._urgent(), self._pinned() as model:
             return quote(
                 question,
                 located,
@@ -300,7 +300,7 @@ class Retriever:
                 passages,
                 limit,
                 trust=result.dense_trust,
-                embed=embed,
+                embed=model.embed if model is not None else None,
             )
 
     def _is_known_word(self, word: str) -> bool:
@@ -311,21 +311,38 @@ class Retriever:
         """Hold back embedding for ingestion: it would slow vector and lexical search as well."""
         return self._embedder.urgent() if self._embedder else nullcontext()
 
-    def _weights(self, settings: RetrievalSettings, trust: float) -> tuple[float, float]:
+    @contextmanager
+    def _pinned(self) -> Iterator[DenseModel | None]:
+        """Yield the encoder with the index of its vectors, as they are now; None where there is no dense search."""
+        encoder, manager = self._embedder, self._index_manager
+        if encoder is None:
+            yield None
+        elif self._pin is None:
+            yield DenseModel(encoder, manager.index if manager is not None and manager.ready else None)
+        else:
+            with self._pin() as pinned:
+                index = manager.index_of(pinned.fingerprint) if manager is not None and manager.ready else None
+                yield DenseModel(pinned, index)
+
+    @staticmethod
+    def _weights(settings: RetrievalSettings, trust: float, model: DenseModel | None) -> tuple[float, float]:
         """Return the weights of dense and lexical scores; trust plays no role where only one kind is asked for."""
         dense, lexical = max(settings.dense_weight, 0.0), max(settings.lexical_weight, 0.0)
-        if self._embedder is None or self._index_manager is None or not self._index_manager.ready:
+        if model is None or model.index is None:
             return 0.0, 1.0
         if lexical == 0:
             return (1.0, 0.0) if dense else (trust, 1.0)
         return dense * trust, lexical
 
-    def _cosines(self, vector: Vector | None, ids: Sequence[int]) -> tuple[dict[int, float], dict[int, str]]:
-        """Return by chunk the exact cosine, from the float32 vectors in the database, and what it looks like if it is
-        not prose."""
-        if vector is None or not ids:
+    def _cosines(
+        self, model: DenseModel | None, vector: Vector | None, ids: Sequence[int]
+    ) -> tuple[dict[int, float], dict[int, str]]:
+        """Return by chunk the exact cosine, from the model's float32 vectors in the database, and what it looks like if
+        it is not prose.
+        """
+        if model is None or vector is None or not ids:
             return {}, {}
-        present, vectors, kinds = self._chunks.vectors_and_kinds(ids)
+        present, vectors, kinds = self._chunks.vectors_and_kinds(ids, model.encoder.fingerprint)
         if not len(present) or vectors.shape[1] != len(vector):
             return {}, {}
         return dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True)), kinds
@@ -359,10 +376,6 @@ class Retriever:
                 break
         ranked.sort(key=lambda hit: -hit.score)
         return [hit for hit in ranked[:k] if hit.score >= threshold]
-
-
-def _embedded(embedder: TextEncoder, texts: Sequence[str]) -> list[Vector]:
-    return [vector.result() for vector in embedder.begin_queries(texts)]
 
 
 def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) -> Hit:

@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from services.knowledge.retrieval.encoder_cache import Vector
+from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.wording import Asked
 
+if TYPE_CHECKING:
+    from services.knowledge.index import VectorIndex
+
+# From so many vectors on, a search among them takes long enough for a thread of the lexical search.
+LARGE_INDEX = 20_000
 Matches = dict[int, dict[str, float]]
 
 
 def milliseconds_since(start: float) -> float:
     """Return the ms since a reading of `time.perf_counter`."""
     return (time.perf_counter() - start) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DenseModel:
+    """An encoder, and the index of its vectors; None before it is loaded."""
+
+    encoder: TextEncoder
+    index: VectorIndex | None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a search in the index takes so long that it is worth a thread beside it."""
+        return self.index is not None and len(self.index) >= LARGE_INDEX
+
+    def begin(self, text: str) -> PendingVector | None:
+        """Begin to embed a text; None where there is nothing to compare it with."""
+        return PendingVector(self.encoder.begin_queries([text])[0]) if self.index is not None else None
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Return the vectors of texts, each (d,), embedded together."""
+        return [vector.result() for vector in self.encoder.begin_queries(texts)]
 
 
 @dataclass(frozen=True, slots=True)

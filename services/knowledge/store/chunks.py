@@ -13,7 +13,7 @@ from sqlalchemy.engine import Row
 
 from services.core.database import Database
 from services.knowledge.store.id_lists import WANTED, id_list
-from services.knowledge.store.tables import chunks, documents, revisions, sections
+from services.knowledge.store.tables import chunk_vectors, chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
 from services.knowledge.types import Chunk, Section
 
@@ -26,7 +26,18 @@ IDS_PER_QUERY = 1000
 _BATCH = 500
 # Put together once: making an expression takes longer than finding the rows.
 _VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(WANTED)
-_VECTORS_AND_KINDS = sa.select(chunks.c.id, chunks.c.vector, chunks.c.kind).where(WANTED)
+_BESIDE = sa.and_(chunk_vectors.c.chunk_id == chunks.c.id, chunk_vectors.c.fingerprint == sa.bindparam("model"))
+_MODEL_VECTORS = (
+    sa.select(chunks.c.id, sa.func.coalesce(chunk_vectors.c.vector, chunks.c.vector))
+    .select_from(chunks.outerjoin(chunk_vectors, _BESIDE))
+    .where(WANTED)
+)
+# Those of chunks that the model answers for.
+_OWN_VECTORS_AND_KINDS = (
+    _MODEL_VECTORS.add_columns(chunks.c.kind)
+    .join(revisions, revisions.c.id == chunks.c.revision_id)
+    .where(revisions.c.fingerprint == sa.bindparam("model"))
+)
 _HITS = (
     sa.select(
         chunks.c.id,
@@ -96,34 +107,44 @@ class ChunkStore:
         pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
         return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
-    def vectors(self, ids: Sequence[int] | Ids) -> tuple[Ids, Vectors]:
+    def vectors(self, ids: Sequence[int] | Ids, fingerprint: str | None = None) -> tuple[Ids, Vectors]:
         """Return (ids, vectors) in the order asked for: int64 (n,) and float32 (n, d), normalised.
 
-        Chunks that are no longer there are left out; with none left the vectors are (0, 0).
+        Chunks that are no longer there are left out; with none left the vectors are (0, 0). With `fingerprint` they are
+        that model's, where they are still beside those of the model before.
         """
         wanted = [int(i) for i in ids]
         found: dict[int, bytes] = {}
+        query = _VECTORS if fingerprint is None else _MODEL_VECTORS
         with self._database.read() as connection:
             for part in _parts(wanted):
-                found.update((row[0], row[1]) for row in connection.execute(_VECTORS, id_list(part)))
+                rows = connection.execute(query, {**id_list(part), **({"model": fingerprint} if fingerprint else {})})
+                found.update((row[0], row[1]) for row in rows)
         return _in_order(wanted, found)
 
-    def vectors_and_kinds(self, ids: Sequence[int]) -> tuple[Ids, Vectors, dict[int, str]]:
-        """Return what `vectors` returns, and what those of the chunks that are not prose look like (`TextKind`)."""
+    def vectors_and_kinds(self, ids: Sequence[int], fingerprint: str) -> tuple[Ids, Vectors, dict[int, str]]:
+        """Return what `vectors` returns, and what those of the chunks that are not prose look like (`TextKind`).
+
+        Chunks of which another model than `fingerprint` made the vectors are left out.
+        """
         found: dict[int, bytes] = {}
         kinds: dict[int, str] = {}
         with self._database.read() as connection:
             for part in _parts(list(ids)):
-                for chunk, vector, kind in connection.execute(_VECTORS_AND_KINDS, id_list(part)):
+                for chunk, vector, kind in connection.execute(
+                    _OWN_VECTORS_AND_KINDS, {**id_list(part), "model": fingerprint}
+                ):
                     found[chunk] = vector
                     if kind is not None and kind != TextKind.PROSE.value:
                         kinds[chunk] = kind
         return *_in_order(ids, found), kinds
 
-    def iter_vectors(self, ids: Sequence[int] | Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
+    def iter_vectors(
+        self, ids: Sequence[int] | Ids, batch: int = 4096, fingerprint: str | None = None
+    ) -> Iterator[tuple[Ids, Vectors]]:
         """Yield `vectors` of at most `batch` ids at a time, so that they are never all in RAM."""
         for start in range(0, len(ids), batch):
-            yield self.vectors(ids[start : start + batch])
+            yield self.vectors(ids[start : start + batch], fingerprint)
 
     def hits(self, ids: Sequence[int] | Ids) -> dict[int, HitRow]:
         """Return the searchable ones of the given chunks by id: of active revisions, of enabled documents."""

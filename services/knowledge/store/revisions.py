@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Row
 
 from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.recognized_pages import drop_pages
-from services.knowledge.store.tables import chunks, counters, documents, revisions, sections
+from services.knowledge.store.tables import chunk_vectors, chunks, counters, documents, revisions, sections
 from services.knowledge.store.term_erasure import count_terms_to_erase
 from services.knowledge.text.kinds import kind_of
 from services.knowledge.types import ChunkDraft, Section
@@ -37,12 +37,20 @@ _RANGE = sa.and_(
 )
 _COUNT_RANGE = sa.select(sa.func.count()).select_from(chunks).where(_RANGE)
 _READ_RANGE = sa.select(chunks).where(_RANGE).order_by(chunks.c.position)
+# After a change of the model a chunk's vector may still be beside the one of the model before.
+_BESIDE = (
+    sa.select(chunk_vectors.c.vector)
+    .join(revisions, revisions.c.fingerprint == chunk_vectors.c.fingerprint)
+    .where(chunk_vectors.c.chunk_id == chunks.c.id, revisions.c.id == chunks.c.revision_id)
+    .correlate(chunks)
+    .scalar_subquery()
+)
 _COPY_RANGE = chunks.insert().from_select(
     ["id", "revision_id", *_COPIED],
     sa.select(
         sa.bindparam("base", type_=sa.Integer) + chunks.c.position,
         sa.bindparam("target", type_=sa.Integer),
-        *(chunks.c[name] for name in _COPIED),
+        *(sa.func.coalesce(_BESIDE, chunks.c.vector) if name == "vector" else chunks.c[name] for name in _COPIED),
     ).where(_RANGE),
 )
 _SET_TERMS = chunks.update().where(chunks.c.id == sa.bindparam("chunk")).values(terms=sa.bindparam("new_terms"))

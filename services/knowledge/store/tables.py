@@ -185,6 +185,38 @@ counters = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
+# The model whose vectors answer ("serving"), and the one that the vectors are being changed to ("coming").
+embedding_models = sa.Table(
+    "embedding_models",
+    metadata,
+    sa.Column("role", sa.String(10), primary_key=True),
+    sa.Column("fingerprint", sa.String(200), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    # The setting that it was found by: a folder, a name, or empty for the one that comes with Millpond.
+    sa.Column("model", sa.Text, nullable=False),
+    # Of the coming one: `ChangeState`, and who brought it there; empty: the service itself.
+    sa.Column("state", sa.String(20), nullable=False, server_default=""),
+    sa.Column("person", sa.String(255), nullable=False, server_default=""),
+    sa.Column("error", sa.Text, nullable=False, server_default=""),
+    sa.Column("hint", sa.Text, nullable=False, server_default=""),
+    # As measured on this machine.
+    sa.Column("chunks_per_second", sa.Float),
+    sa.Column("model_bytes", sa.BigInteger),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+)
+
+# Vectors of another model beside those in `chunks`, until the corpus has changed to it and they have moved there. All
+# of them are of one model at a time, made in the order of ids: which are missing follows from the highest one.
+chunk_vectors = sa.Table(
+    "chunk_vectors",
+    metadata,
+    sa.Column("chunk_id", sa.ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("fingerprint", sa.String(200), nullable=False),
+    # As in `chunks`.
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+)
+
 embedder_trust = sa.Table(
     "embedder_trust",
     metadata,

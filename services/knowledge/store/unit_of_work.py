@@ -119,6 +119,12 @@ class DocumentWriter:
         self._listeners.append(listener)
 
     @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep units of work waiting, and have no library version meanwhile: the model and its index are replaced."""
+        with self._lock, self.version.changing():
+            yield
+
+    @contextmanager
     def transaction(self) -> Iterator[UnitOfWork]:
         """Yield a unit of work; after its commit the index is updated and unneeded originals are deleted."""
         with self._lock, self.version.changing():
@@ -163,7 +169,7 @@ class DocumentWriter:
             self._index_manager.mark_dirty(removed=unit.removes)
 
     def _add_hidden(self, ids: NDArray[np.int64]) -> None:
-        for found, vectors in self._chunks.iter_vectors(ids, SLICE_VECTORS):
+        for found, vectors in self._chunks.iter_vectors(ids, SLICE_VECTORS, self._index_manager.fingerprint):
             if len(found):
                 self._index_manager.index.add(found, vectors, -1)
 
@@ -171,7 +177,7 @@ class DocumentWriter:
         added = np.concatenate([switch.added for switch in switches])
         removed = np.concatenate([switch.removed for switch in switches])
         groups = np.concatenate([np.full(len(switch.added), switch.group, np.int64) for switch in switches])
-        _ids, vectors = self._chunks.vectors(added)
+        _ids, vectors = self._chunks.vectors(added, self._index_manager.fingerprint)
         self._index_manager.index.replace(added, vectors, groups, removed)
 
 

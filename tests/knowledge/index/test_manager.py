@@ -35,7 +35,12 @@ class Source:
         members = sorted((self.groups if fingerprint else self.groups | self.foreign).items())
         return np.array([i for i, _ in members], np.int64), np.array([g for _, g in members], np.int64)
 
-    def iter_vectors(self, ids: Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:
+    def iter_vectors(
+        self,
+        ids: Ids,
+        batch: int = 4096,
+        fingerprint: str | None = None,  # noqa: ARG002
+    ) -> Iterator[tuple[Ids, Vectors]]:
         for start in range(0, len(ids), batch):
             part = ids[start : start + batch]
             self.read += part.tolist()

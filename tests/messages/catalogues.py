@@ -88,9 +88,10 @@ def traditional(simplified: Catalog) -> Catalog:
     made = Catalog(locale=TRADITIONAL, project="Millpond", charset="utf-8")
     for message in simplified:
         if message.id:
-            string = message.string
-            converted = tuple(map(in_traditional, string)) if isinstance(string, tuple) else in_traditional(string)
-            made.add(message.id, converted, locations=message.locations)
+            strings = message.string if isinstance(message.string, tuple) else (message.string,)
+            converted = tuple(in_traditional(string) if string else "" for string in strings)
+            several = isinstance(message.id, tuple)
+            made.add(message.id, converted if several else converted[0], locations=message.locations)
     return made
 
 

@@ -61,7 +61,7 @@ def status_strip(services: Services) -> None:
         _budget(actor, services)
         documents = plural("{count} document", "{count} documents", counts.documents)
         chunks = plural("{count} chunk", "{count} chunks", counts.chunks)
-        st.page_link(page(PageName.DOCUMENTS), label=f"{documents}, {chunks}", icon=":material/folder_open:")
+        st.page_link(page(PageName.DOCUMENTS), label=listed((documents, chunks)), icon=":material/folder_open:")
         if counts.jobs_unfinished:
             running = plural("{count} file being processed", "{count} files being processed", counts.jobs_unfinished)
             st.page_link(page(PageName.DOCUMENTS), label=running, icon=":material/sync:")
@@ -70,7 +70,7 @@ def status_strip(services: Services) -> None:
         _part(
             actor,
             PageName.SETTINGS,
-            f"{label}, {state}" if state else label,
+            listed((label, state)),
             _MODEL_ICON.get(model.state, ":material/smart_toy:"),
             escape(joined((model.message, model.hint))),
         )

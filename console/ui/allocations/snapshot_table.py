@@ -38,7 +38,8 @@ def snapshot_table(tracer: Tracer) -> None:
 
 def snapshot_label(info: SnapshotInfo) -> str:
     """Return a snapshot's label in lists: its name or kind, time and size."""
-    return f"{snapshot_title(info)} · {local_time(info.time):%d %b %H:%M:%S} · {size(info.bytes)}"
+    time = local_time(info.time).strftime(_("%d %b %H:%M:%S"))
+    return f"{snapshot_title(info)} · {time} · {size(info.bytes)}"
 
 
 def snapshot_title(info: SnapshotInfo) -> str:

@@ -109,7 +109,7 @@ def decisions_view(services: Services) -> None:
 
 def _headline(decision: Decision) -> str:
     """Return time, action and outcome as Markdown."""
-    time = local_time(decision.time).strftime("%d %b %H:%M:%S")
+    time = local_time(decision.time).strftime(_("%d %b %H:%M:%S"))
     text = ": ".join(escape(part) for part in (decision.label, decision.outcome) if part)
     if decision.kind is not DecisionKind.PASSED_OVER:
         text = f"**{text}**"

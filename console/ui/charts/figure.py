@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from console.ui.charts.palette import PALETTE, colour
+from services.core.i18n import _
 
 MOST_POINTS = 2000
 Json = dict[str, Any]
@@ -98,7 +99,7 @@ def time_layout(height: int, unit: str, *, span: tuple[float, float], second: st
         "type": "date",
         "range": [int(span[0] * 1000), int(span[1] * 1000)],
         "showgrid": False,
-        "hoverformat": "%d %b %H:%M:%S",
+        "hoverformat": _("%d %b %H:%M:%S"),
     }
     layout["yaxis"] = {**_axis(), "title": _title(unit), "rangemode": "tozero"}
     if second:

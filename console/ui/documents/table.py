@@ -15,7 +15,8 @@ from console.ui.session_state import DocumentsState, Key, Query, notify, set_que
 from console.ui.shared.dialogs import close_dialog, confirm_choice, deletion_text, open_dialog, quotes_choice
 from console.ui.shared.formatting import count, plain, shorten, size, status_label
 from services.core.actor import AccessLevel
-from services.core.i18n import _, plural
+from services.core.i18n import _, language, plural
+from services.core.languages import ENGLISH
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, Document, DocumentStatus
 
@@ -172,7 +173,10 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
             "pages": column.NumberColumn(_("Pages"), format="localized", width=58),
             "size": column.NumberColumn(_("Size"), format="bytes", width=76),
             "version": column.NumberColumn(_("Version"), format="%d", width=62),
-            "updated": column.DatetimeColumn(_("Changed"), format="distance", width=124),
+            # The browser has "2 hours ago" in English alone.
+            "updated": column.DatetimeColumn(
+                _("Changed"), format="distance" if language() == ENGLISH else "YYYY-MM-DD HH:mm", width=124
+            ),
         },
     )
 

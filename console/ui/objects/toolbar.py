@@ -176,7 +176,7 @@ def _store_in_address(name: Query, key: str) -> None:
 
 def _title(snapshot: Snapshot) -> str:
     # Without its age: a browser chooses by the text, and one that has changed meanwhile stands for nothing.
-    text = f"{local_time(snapshot.time):%d %b %H:%M:%S}"
+    text = local_time(snapshot.time).strftime(_("%d %b %H:%M:%S"))
     if snapshot.kept:
         text += ", " + _("kept")
     return f"{text}, {shorten(plain(snapshot.label), 40)}" if snapshot.label else text

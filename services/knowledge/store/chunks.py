@@ -23,6 +23,7 @@ Groups = Collection[int] | None
 # SQLite allows 32,766 bound values in a statement (https://www.sqlite.org/limits.html#max_variable_number).
 IDS_PER_QUERY = 1000
 _BATCH = 500
+_BEGINNING = 120  # characters
 _KINDS = sa.select(chunks.c.id, chunks.c.kind).where(
     chunks.c.id.in_(sa.bindparam("ids", expanding=True)), chunks.c.kind != TextKind.PROSE.value
 )
@@ -99,6 +100,17 @@ class ChunkStore:
         with self._database.read() as connection:
             for part in _parts([int(i) for i in ids]):
                 found.update((row[0], row[1]) for row in connection.execute(_KINDS, {"ids": part}))
+        return found
+
+    def beginnings(self, ids: Sequence[int] | Ids) -> dict[int, str]:
+        """Return how the text of each of the given chunks begins: enough to see its script."""
+        found: dict[int, str] = {}
+        with self._database.read() as connection:
+            for part in _parts([int(i) for i in ids]):
+                query = sa.select(chunks.c.id, sa.func.substr(chunks.c.text, 1, _BEGINNING)).where(
+                    chunks.c.id.in_(part)
+                )
+                found.update((row[0], row[1]) for row in connection.execute(query))
         return found
 
     def iter_vectors(self, ids: Sequence[int] | Ids, batch: int = 4096) -> Iterator[tuple[Ids, Vectors]]:

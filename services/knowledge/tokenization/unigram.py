@@ -21,7 +21,7 @@ from services.knowledge.tokenization.tokenizer import Span, TokenizerMemory
 
 MARK = "\u2581"  # a word's beginning
 # Words whose tokens are kept, and the longest that is: natural text repeats its short words.
-_WORDS_KEPT = 4096
+_WORDS_KEPT = 8192
 _LONGEST_KEPT = 24
 _ENTRY_BYTES = 400
 # More characters than this never become one.

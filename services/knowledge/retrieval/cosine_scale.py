@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ _ENGLISH = ("LATIN", "LATIN")
 # The lift of a right answer, in standard deviations, up to which a model does not know two scripts, and from which on
 # it does.
 _UNKNOWN_LIFT, _KNOWN_LIFT = 1.0, 3.0
+_LEAST_SPREAD = 1e-6
+# The statements count as so many passages of a corpus.
+_PRIOR_PASSAGES = 24
 # How much of a passage's popularity is taken from its cosine with a question in another script.
 _POPULARITY_SHARE = 0.5
 Pair = tuple[str, str]  # the script of the question, that of the passage
@@ -41,8 +44,33 @@ class CosineScale:
 
     background: Mapping[Pair, float]
     lift: Mapping[Pair, float]
-    spread: float
+    spread: Mapping[Pair, float]
     asked: Mapping[str, Vectors]
+
+    @property
+    def dimension(self) -> int:
+        """Length of the model's vectors."""
+        return int(next(iter(self.asked.values())).shape[1])
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the model's cosines of unrelated texts are far from 0."""
+        return self.background[_ENGLISH] >= _NEAR_ZERO
+
+    def adapted(self, passages: Mapping[str, Vectors]) -> CosineScale:
+        """Return the scale for a corpus, by the vectors of some of its passages by script, float32 (n, d) each.
+
+        The questions have nothing to do with it as a rule, and its passages are as long as they are; a few of them
+        leave the scale as it is.
+        """
+        background, spread = dict(self.background), dict(self.spread)
+        for asked, questions in self.asked.items():
+            for script, vectors in passages.items():
+                cosines, weight = questions @ vectors.T, len(vectors) / (len(vectors) + _PRIOR_PASSAGES)
+                pair = asked, script
+                background[pair] = weight * float(cosines.mean()) + (1 - weight) * self._of(self.background, *pair)
+                spread[pair] = weight * float(cosines.std()) + (1 - weight) * self._of(self.spread, *pair)
+        return replace(self, background=background, spread=spread)
 
     def popularity(self, vectors: Vectors, asked: str) -> Vectors:
         """Return the mean cosine of passages with unrelated questions of a script, float32 (n).
@@ -58,10 +86,10 @@ class CosineScale:
 
     def scaled(self, cosine: float, asked: str, script: str) -> float:
         """Return what a cosine between a question and a passage of these scripts is worth, 0 to 1."""
-        if self.background[_ENGLISH] < _NEAR_ZERO:
+        if not self.is_needed:
             return min(max(cosine, 0.0), 1.0)
         above = cosine - self._of(self.background, asked, script)
-        return min(max(above / self.spread * UNIT, 0.0), 1.0)
+        return min(max(above / max(self._of(self.spread, asked, script), _LEAST_SPREAD) * UNIT, 0.0), 1.0)
 
     def scaled_across(self, cosine: float, popularity: float, asked: str, script: str) -> float:
         """As `scaled`, for a passage in another script that has this `popularity`."""
@@ -101,9 +129,14 @@ def measure_scale(ask: Callable[[Sequence[str]], Vectors], state: Callable[[Sequ
             right[script, other].append(block[same])
     background = {pair: float(np.mean(values)) for pair, values in unrelated.items()}
     rests = [value - background[pair] for pair, values in unrelated.items() for value in values]
-    spread = max(float(np.concatenate(rests).std()), 1e-6)
+    spread = max(float(np.concatenate(rests).std()), _LEAST_SPREAD)
     lift = {pair: (float(np.mean(values)) - background[pair]) / spread for pair, values in right.items()}
     vectors: dict[str, list[Vectors]] = defaultdict(list)
     for place, (script, _facts) in enumerate(languages):
         vectors[script].append(asked[place * facts : (place + 1) * facts])
-    return CosineScale(background, lift, spread, {script: np.concatenate(found) for script, found in vectors.items()})
+    return CosineScale(
+        background,
+        lift,
+        dict.fromkeys(background, spread),
+        {script: np.concatenate(found) for script, found in vectors.items()},
+    )

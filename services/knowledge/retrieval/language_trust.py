@@ -59,8 +59,10 @@ _MIN_LETTERS = 8
 _NEAR_DUPLICATE = 0.5
 _PRIOR_LETTERS = 1000
 _ENTRY_BYTES = 230
+# Scripts that are written without blanks between words.
+UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
 # What a letter counts as part of a word, beside those of alphabets.
-_WORDS_A_LETTER = {"CJK": 4.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 2.0}
+_WORDS_A_LETTER = {"CJK": 8.0, "HIRAGANA": 8.0, "KATAKANA": 8.0, "HANGUL": 4.0}
 # Japanese is written in three scripts, one of which is that of Chinese.
 _HAN = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
@@ -84,19 +86,37 @@ class LanguageTrust:
         self._measured: dict[Measured, MeasuredTrust] | None = None
         self._measured_sizes: dict[int, int] = {}
         self._measuring = threading.Lock()
+        self._own_scale: CosineScale | None = None
         self._scale: CosineScale | None = None
         self._scaling = threading.Lock()
 
     @property
     def scale(self) -> CosineScale:
-        """What the embedder's cosines mean; measured once, with a hundred short texts."""
+        """What the embedder's cosines mean in this library; measured once, with a hundred short texts."""
+        return self._scale or self._adapt_scale()
+
+    def _adapt_scale(self) -> CosineScale:
+        """Measure the model, where that was not done yet, and the library."""
         with self._scaling:
-            if self._scale is None:
-                self._scale = measure_scale(
+            if self._own_scale is None:
+                self._own_scale = measure_scale(
                     lambda texts: np.stack([self._embedder.embed_query(text) for text in texts]),
                     self._embedder.embed_chunks,
                 )
+            self._scale = self._own_scale.adapted(self._some_passages(self._own_scale.dimension))
             return self._scale
+
+    def _some_passages(self, dimension: int) -> dict[str, Vectors]:
+        """Return vectors of some chunks of the library by script."""
+        found: dict[str, list[Vectors]] = defaultdict(list)
+        sizes = self._chunks.sizes()
+        chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
+        chosen = chance.sample(sorted(sizes), min(DOCUMENTS_SAMPLED, len(sizes)))
+        most = -(-DOCUMENTS_SAMPLED // max(len(chosen), 1))
+        for text, vector in self._chunks.first_vectors(chosen, most):
+            if len(vector) == dimension and (script := main_script(text)):
+                found[script].append(vector)
+        return {script: np.stack(vectors) for script, vectors in found.items()}
 
     def for_text(self, text: str) -> float:
         """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters.
@@ -137,6 +157,7 @@ class LanguageTrust:
             sizes = self._chunks.sizes()
             if sizes and not _changed(self._measured_sizes, sizes):
                 return self._known()
+            self._adapt_scale()
             chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
             found: dict[Measured, MeasuredTrust] = {}
             samples = self._sample(sizes, chance)

@@ -9,22 +9,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from services.core.actor import Actor
 from services.core.database import Database
 from services.core.errors import BadInputError, TooLargeError
 from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport, Owner
+from services.knowledge.retrieval.dense_worth import Compared, Worth, worth_of
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
-from services.knowledge.retrieval.language_trust import (
-    LanguageTrust,
-    clear_script_cache,
-    main_script,
-    related_scripts,
-    script_cache_size,
-)
+from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
 from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
 from services.knowledge.retrieval.wording import Asked, Wording, corrected
@@ -180,7 +173,7 @@ class Retriever:
         compared = self._compared(dense.vector, ids)
         cosines = compared.cosines
         kinds = self._chunks.kinds(ids) if cosines else {}
-        worth, foreign = self._worth(query, compared)
+        worth = self._worth(query, compared)
         dense_ms = dense.search_ms + _ms(searching)
         matches |= self.lexical.matches([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
         fusion = Fusion(
@@ -190,8 +183,9 @@ class Retriever:
             lexical_weight,
             {kind: self.trust.for_kind(kind, query) for kind in set(kinds.values())} if self.trust else {},
             asked.lacks_code,
+            worth.usual,
         )
-        scores = fusion.scores(matches, worth, kinds, foreign)
+        scores = fusion.scores(matches, worth.cosines, kinds, worth.foreign)
         check()
         hits = self._hits(
             scores=scores, threshold=settings.threshold, k=k, groups=groups, cosines=cosines, matches=matches
@@ -201,7 +195,7 @@ class Retriever:
             hits=tuple(hits),
             relevant=bool(hits)
             and hits[0].score
-            >= fusion.baseline(matches.get(hits[0].chunk_id, {}), foreign=hits[0].chunk_id in foreign),
+            >= fusion.baseline(matches.get(hits[0].chunk_id, {}), foreign=hits[0].chunk_id in worth.foreign),
             dense_trust=trust,
             terms=tuple(asked.terms),
             corrections=asked.corrections,
@@ -268,26 +262,11 @@ class Retriever:
             return (1.0, 0.0) if dense else (trust, 1.0)
         return dense * trust, lexical
 
-    def _worth(self, query: str, compared: Compared) -> tuple[dict[int, float], set[int]]:
-        """Return what the cosines of chunks are worth, and which of these are in another script than the question."""
-        cosines = compared.cosines
-        if self.trust is None or not cosines:
-            return cosines, set()
-        scale, asked = self.trust.scale, main_script(query)
-        scripts = {chunk: main_script(text) for chunk, text in self._chunks.beginnings(list(cosines)).items()}
-        popularity = scale.popularity(compared.vectors, asked)
-        worth: dict[int, float] = {}
-        foreign: set[int] = set()
-        for place, (chunk, cosine) in enumerate(cosines.items()):
-            script = scripts.get(chunk, asked)
-            known = None if not asked or not script or related_scripts(asked, script) else scale.knows(asked, script)
-            if known is None:
-                worth[chunk] = scale.scaled(cosine, asked, script)
-            else:
-                worth[chunk] = known * scale.scaled_across(cosine, float(popularity[place]), asked, script)
-                if known:
-                    foreign.add(chunk)
-        return worth, foreign
+    def _worth(self, query: str, compared: Compared) -> Worth:
+        """Return what the cosines of chunks are worth for a question."""
+        if self.trust is None or not compared.cosines:
+            return Worth(compared.cosines)
+        return worth_of(self.trust.scale, query, compared, self._chunks.beginnings(list(compared.cosines)))
 
     def _compared(self, vector: Vector | None, ids: Sequence[int]) -> Compared:
         """Return the exact cosine by chunk, from the float32 vectors in the database."""
@@ -357,14 +336,6 @@ class DenseFound:
     ids: list[int] = field(default_factory=list)
     embed_ms: float = 0.0
     search_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Cosines with a question by chunk, and the chunks' vectors in the same order, float32 (n, d)."""
-
-    cosines: dict[int, float] = field(default_factory=dict)
-    vectors: Vector = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 class LexicalSearch:

@@ -102,6 +102,17 @@ class ChunkStore:
                 found.update((row[0], row[1]) for row in connection.execute(_KINDS, {"ids": part}))
         return found
 
+    def first_vectors(self, revision_ids: Sequence[int], most: int) -> Iterator[tuple[str, Vectors]]:
+        """Yield how the text of the first chunks of revisions begins, at most so many of each, and their vectors."""
+        for part in _parts([int(i) for i in revision_ids]):
+            query = sa.select(sa.func.substr(chunks.c.text, 1, _BEGINNING), chunks.c.vector).where(
+                chunks.c.revision_id.in_(part), chunks.c.position < most
+            )
+            with self._database.read() as connection:
+                rows = connection.execute(query).all()
+            for text, vector in rows:
+                yield text, np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
+
     def beginnings(self, ids: Sequence[int] | Ids) -> dict[int, str]:
         """Return how the text of each of the given chunks begins: enough to see its script."""
         found: dict[int, str] = {}

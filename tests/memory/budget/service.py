@@ -32,7 +32,7 @@ class DrivenService:
                 data_dir=folder,
                 memory_limit_mb=64_000,
                 budget=mode,  # type: ignore[arg-type] - given by the test
-                budget_hard=0.9,  # a small process: what is embedded takes 30 MB for a moment
+                budget_hard=0.86,  # a small process: what is embedded takes 30 MB for a moment
                 budget_sustained_seconds=0.5,
                 budget_cool_down_seconds=5.0,
                 budget_restart_after_seconds=1.0,

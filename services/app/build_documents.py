@@ -126,7 +126,7 @@ def register_owners(rules: OwnerRules) -> None:
     rules.register(index, Owner.INDEX)
     rules.register(embedding, Owner.MODELS)
     rules.register_library("faiss", Owner.INDEX)
-    for library in ("onnxruntime", "sentence_transformers", "transformers", "tokenizers", "torch"):
+    for library in ("onnxruntime", "sentence_transformers", "transformers", "tokenizers", "marisa_trie", "torch"):
         rules.register_library(library, Owner.MODELS)
 
 

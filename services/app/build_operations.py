@@ -219,8 +219,13 @@ def index_check(index: IndexManager) -> Callable[[], Check]:
 
 
 def embedder_check(embedder: EmbeddingModel) -> Callable[[], Check]:
-    """Return the check of the embedding model."""
-    return lambda: Check(EMBEDDER, ok=True, detail=embedder.memory_report().detail)
+    """Return the check of the embedding model; a warning where another one serves than should."""
+
+    def check() -> Check:
+        detail, note = embedder.memory_report().detail, embedder.model_note
+        return Check(EMBEDDER, ok=True, detail=f"{detail}. {note}" if note else detail, warning=bool(note))
+
+    return check
 
 
 def chat_model_check(models: ChatModels) -> Callable[[], Check]:

@@ -95,8 +95,14 @@ class Settings(OidcSettings):
     log_format: Literal["auto", "json", "text"] = Field("auto", description="Log lines; auto: text on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged")
 
-    embedding_model: str = Field("", description="Folder of a sentence-transformers model; empty: the bundled MiniLM")
-    embedding_sha256: str = Field("", description="Expected sha256 of its safetensors file; empty: not checked")
+    embedding_model: str = Field(
+        "",
+        description="Embedding model: all-MiniLM-L6-v2 or multilingual-e5-small by name, the folder of a "
+        "sentence-transformers model, or a packed file; empty: the default. See docs/models.md",
+    )
+    embedding_sha256: str = Field(
+        "", description="Expected sha256 of its weights; empty: checked for bundled models alone"
+    )
     embedding_device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where embeddings are computed")
     embedding_precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",

@@ -12,7 +12,8 @@ of a question. torch offers the packing through the operators that its compiler 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -22,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from services.knowledge.embedding.model_files import ModelFiles
+from services.knowledge.embedding.packed_weights import PackedWeights
 from services.knowledge.embedding.torch_device import Array, computing
 
 Parameters = tuple[Tensor, Tensor]
@@ -62,11 +64,11 @@ class BertEncoder:
         self._mean = files.pooling == "mean"
         self._first_position = files.first_position
         read = 0
-        with safe_open(files.weights, framework="pt") as weights:
+        with _tensors(files) as tensor_of:
             # Copied, so that the file does not stay mapped.
             def parameter(name: str) -> Tensor:
                 nonlocal read
-                tensor: Tensor = weights.get_tensor(name)
+                tensor = tensor_of(name)
                 tensor = tensor.to(device=device, dtype=dtype, copy=True)
                 read += tensor.nbytes
                 return tensor
@@ -153,6 +155,17 @@ class BertEncoder:
         """Load the weights; check `fits` first. With `int8` they are stored in 8 bits and computed in `dtype`."""
         with torch.inference_mode():
             return cls(files, device, dtype, int8=int8)
+
+
+@contextmanager
+def _tensors(files: ModelFiles) -> Iterator[Callable[[str], Tensor]]:
+    """Yield what reads a tensor of the model by its name."""
+    if files.packed:
+        packed = PackedWeights(files.weights)
+        yield lambda name: torch.from_numpy(packed.get_tensor(name))
+        return
+    with safe_open(files.weights, framework="pt") as weights:
+        yield weights.get_tensor
 
 
 def _read_layer(name: str, pair: Callable[[str], Parameters], linear: Callable[[Tensor, Tensor], Linear]) -> _Layer:

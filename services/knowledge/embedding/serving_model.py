@@ -58,6 +58,11 @@ class ServingModel:
         return self._embedder.files
 
     @property
+    def model_note(self) -> str:
+        """As of `Embedder`: what people are told about the choice of model."""
+        return self._embedder.model_note
+
+    @property
     def fingerprint(self) -> str:
         """As `Embedder.fingerprint`."""
         return self._embedder.fingerprint

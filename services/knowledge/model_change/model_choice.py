@@ -9,13 +9,14 @@ import structlog
 
 from services.core.errors import MillpondError
 from services.core.settings import Settings
-from services.knowledge.embedding.model_files import BUNDLED_NAME, ModelFiles, find_model
+from services.knowledge.bundled_models import MINILM, MULTILINGUAL
+from services.knowledge.embedding.model_files import ModelFiles, find_model
 from services.knowledge.store.model_changes import ChangeState, CorpusModel, ModelChangeStore
 
 log = structlog.get_logger(__name__)
 
 # Settings by which a model that comes with Millpond is found, now or in a later version.
-_BUNDLED = ("", BUNDLED_NAME)
+_BUNDLED = ("", MINILM, MULTILINGUAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class ParserPool:
 
     Args:
         settings: limits for each child.
-        tokenizer_file: the embedder's `tokenizer.json`.
+        tokenizer_file: the embedder's tokenizer, for `open_tokenizer`.
         max_tokens: most tokens that the embedder reads, special ones included.
         idle_seconds: how long the fork server stays without a job.
         warm_seconds: how long a child that has parsed a small text waits for another one.

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import BadInputError, MillpondError, TooLargeError
@@ -28,7 +29,7 @@ from services.knowledge.parsing.attachment_writer import AttachmentLimits, Attac
 from services.knowledge.types import Section
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from services.knowledge.tokenization.tokenizer import TextTokenizer
 
 _BUFFER_BYTES = 65_536
 _LARGEST_MESSAGE = 65_536
@@ -63,14 +64,11 @@ class MessageWriter:
             view = view[os.write(self.descriptor, view) :]
 
 
-def load_tokenizer(path: str) -> Tokenizer:
-    """Return the embedder's tokenizer without the truncation and padding of its file."""
-    from tokenizers import Tokenizer
+def load_tokenizer(path: str) -> TextTokenizer:
+    """Return the embedder's tokenizer."""
+    from services.knowledge.tokenization.loader import open_tokenizer
 
-    tokenizer: Tokenizer = Tokenizer.from_file(path)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    return open_tokenizer(Path(path))
 
 
 def is_small(request: dict[str, Any], head: bytes, size: int) -> bool:
@@ -78,7 +76,7 @@ def is_small(request: dict[str, Any], head: bytes, size: int) -> bool:
     return request["do"] == "parse" and size <= SMALL_BYTES and not detect.required_library(head, request["name"])
 
 
-def run_job(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
+def run_job(request: dict[str, Any], file: int, output: int, tokenizer: TextTokenizer) -> None:
     """Apply the limits to this process and run a job; `output` stays open.
 
     Raises:
@@ -88,7 +86,7 @@ def run_job(request: dict[str, Any], file: int, output: int, tokenizer: Tokenize
     _execute(request, file, output, tokenizer)
 
 
-def run_more_jobs(channel: socket.socket, output: int, tokenizer: Tokenizer) -> None:
+def run_more_jobs(channel: socket.socket, output: int, tokenizer: TextTokenizer) -> None:
     """Run the jobs that the fork server sends until it closes its end, or until this process has done enough.
 
     The server sends nothing before it received `DONE` for the last job, so no job is lost when this returns. It is
@@ -125,7 +123,7 @@ def silence() -> None:
     os.close(null)
 
 
-def _execute(request: dict[str, Any], file: int, output: int, tokenizer: Tokenizer) -> None:
+def _execute(request: dict[str, Any], file: int, output: int, tokenizer: TextTokenizer) -> None:
     write = MessageWriter(output)
     write(protocol.encode_message("start", os.getpid()))
     write.flush()  # from now on the service can see whether this process is running
@@ -174,7 +172,7 @@ class _ProgressWriter:
             self.write(protocol.encode_message("progress", done, total, unit))
 
 
-def parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
+def parse(stream: BinaryIO, request: ParseRequest, tokenizer: TextTokenizer, write: Write) -> None:
     """Send the sections and chunks of a file, then "end"; any error becomes an "error" message."""
     try:
         _parse(stream, request, tokenizer, write)
@@ -194,7 +192,7 @@ def parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: 
         )
 
 
-def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: Tokenizer, write: Write) -> None:
+def _parse(stream: BinaryIO, request: ParseRequest, tokenizer: TextTokenizer, write: Write) -> None:
     from services.knowledge.text.chunks import chunk_sections
 
     kind = detect.detect(stream, request.name)

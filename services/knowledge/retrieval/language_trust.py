@@ -17,7 +17,8 @@ import random
 import threading
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.database import Database
+from services.knowledge.retrieval.cosine_scale import CosineScale, measure_scale
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.trust import Measured, MeasuredTrust, TrustStore
 from services.knowledge.text.folding import fold
@@ -58,6 +60,12 @@ _MIN_LETTERS = 8
 _NEAR_DUPLICATE = 0.5
 _PRIOR_LETTERS = 1000
 _ENTRY_BYTES = 230
+# Scripts that are written without blanks between words.
+UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
+# What a letter counts as part of a word, beside those of alphabets.
+_WORDS_A_LETTER = {"CJK": 8.0, "HIRAGANA": 8.0, "KATAKANA": 8.0, "HANGUL": 4.0}
+# Japanese is written in three scripts, one of which is that of Chinese.
+_HAN = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +80,96 @@ class Pair:
 class LanguageTrust:
     """Trust in the embedder by script and kind, 0 (none) to 1; thread-safe."""
 
-    def __init__(self, database: Database, chunks: ChunkStore, embedder: TextEncoder) -> None:
+    def __init__(
+        self,
+        database: Database,
+        chunks: ChunkStore,
+        embedder: TextEncoder,
+        pin: Callable[[], AbstractContextManager[TextEncoder]] | None = None,
+    ) -> None:
+        """`pin` yields the present encoder where another may take its place."""
+        self._pin = pin or (lambda: nullcontext(embedder))
         self._store = TrustStore(database)
         self._chunks = chunks
         self._embedder = embedder
         self._measured: tuple[str, dict[Measured, MeasuredTrust]] | None = None  # of which model
         self._measured_sizes: tuple[str, dict[int, int]] = ("", {})
         self._measuring = threading.Lock()
+        # By model: the present one, and until nobody asks it any more the one before.
+        self._own_scales: dict[str, CosineScale] = {}
+        self._scales: dict[str, CosineScale] = {}
+        self._scaling = threading.Lock()
 
-    def for_text(self, text: str) -> float:
+    def scale_of(self, encoder: TextEncoder) -> CosineScale:
+        """Return what cosines mean in this library; measured once for a model, with a hundred short texts.
+
+        `encoder` stays the same meanwhile: it is a pinned one where another may take its place.
+        """
+        return self._scales.get(encoder.fingerprint) or self._adapt_scale(encoder)
+
+    def _adapt_scale(self, encoder: TextEncoder) -> CosineScale:
+        """Measure the model, where that was not done yet, and the library."""
+        with self._scaling:
+            model = encoder.fingerprint
+            own = self._own_scales.get(model)
+            if own is None:
+                own = measure_scale(
+                    lambda texts: np.stack([vector.result() for vector in encoder.begin_queries(texts)]),
+                    encoder.embed_chunks,
+                )
+                self._own_scales = {**_newest(self._own_scales), model: own}
+            adapted = own.adapted(self._some_passages(model))
+            before = {known: scale for known, scale in self._scales.items() if known in self._own_scales}
+            self._scales = {**before, model: adapted}
+            return adapted
+
+    def _some_passages(self, model: str) -> dict[str, Vectors]:
+        """Return the model's vectors of some chunks of the library by script."""
+        found: dict[str, list[Vectors]] = defaultdict(list)
+        sizes = self._chunks.sizes()
+        chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
+        chosen = chance.sample(sorted(sizes), min(DOCUMENTS_SAMPLED, len(sizes)))
+        most = -(-DOCUMENTS_SAMPLED // max(len(chosen), 1))
+        for text, vector in self._chunks.first_vectors(chosen, most, model):
+            if script := main_script(text):
+                found[script].append(vector)
+        return {script: np.stack(vectors) for script, vectors in found.items()}
+
+    def for_text(self, text: str, encoder: TextEncoder | None = None) -> float:
         """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters.
 
-        Words that no language has count as not trusted.
+        Words that no language has count as not trusted. `encoder`: the pinned one that embeds the question.
         """
-        measured = self._known()
+        if encoder is None:
+            with self._pin() as present:
+                return self.for_text(text, present)
+        measured = self._known(encoder.fingerprint)
         total = 0.0
         shares = script_shares(text)
         for script, share in shares.items():
             found = measured.get((script, TextKind.PROSE))
-            total += share * (found.trust if found else self._prior(letters_of(text, script)))
+            total += share * (found.trust if found else self._expected(encoder, script, letters_of(text, script)))
         return min(total, 1.0) * (1 - unreadable_share(text)) if shares else 1.0
 
-    def for_kind(self, kind: str, text: str) -> float:
-        """Return how much the cosine of a chunk of this kind counts for a question, beside one of prose, 0 to 1."""
+    def for_kind(self, kind: str, text: str, encoder: TextEncoder | None = None) -> float:
+        """Return how much the cosine of a chunk of this kind counts for a question, beside one of prose, 0 to 1;
+        `encoder` as for `for_text`.
+        """
         known = TextKind(kind)
         unmeasured = UNMEASURED[known]
         if not unmeasured or known is TextKind.PROSE:
             return unmeasured
         script = next(iter(script_shares(text)), "")
-        found = self._known().get((script, known))
+        found = self._known((encoder or self._embedder).fingerprint).get((script, known))
         return found.trust if found else unmeasured
+
+    def factors(self, kinds: Iterable[str], text: str, encoder: TextEncoder) -> dict[str, float]:
+        """Return `for_kind` by kind."""
+        return {kind: self.for_kind(kind, text, encoder) for kind in set(kinds)}
 
     def report(self) -> dict[Measured, MeasuredTrust]:
         """Return what was measured, by script and kind."""
-        return dict(sorted(self._known().items()))
+        return dict(sorted(self._known(self._embedder.fingerprint).items()))
 
     def measure(self, cancelled: Callable[[], bool] = lambda: False) -> dict[Measured, MeasuredTrust]:
         """Measure every script and kind of the library and store the results; nothing if little changed since.
@@ -115,42 +179,42 @@ class LanguageTrust:
         Raises:
             CancelledError: `cancelled` returned true; the measurements so far are kept.
         """
-        with self._measuring:
-            sizes, model = self._chunks.sizes(), self._embedder.fingerprint
+        with self._measuring, self._pin() as encoder:
+            sizes, model = self._chunks.sizes(), encoder.fingerprint
             if sizes and self._measured_sizes[0] == model and not _changed(self._measured_sizes[1], sizes):
-                return self._known()
+                return self._known(model)
+            self._adapt_scale(encoder)
             chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
             found: dict[Measured, MeasuredTrust] = {}
             samples = self._sample(sizes, chance)
             for key, (pairs, text) in samples.items():
                 if len(pairs) >= MIN_SAMPLES and UNMEASURED[key[1]]:
-                    prior = self._prior(letters_of(text, key[0])) * UNMEASURED[key[1]]
-                    found[key] = self._measure(key[1], pairs, prior, cancelled)
-                    self._keep(model, {**self._known(), **found})
+                    prior = self._expected(encoder, key[0], letters_of(text, key[0])) * UNMEASURED[key[1]]
+                    found[key] = _measure(encoder, key[1], pairs, prior, cancelled)
+                    self._keep(model, {**self._known(model), **found})
             # What too little is left of is not known any more.
             self._keep(model, found)
             self._measured_sizes = (model, sizes)
-            return self._known()
+            return self._known(model)
 
     def _keep(self, model: str, measured: dict[Measured, MeasuredTrust]) -> None:
         if self._embedder.fingerprint == model:  # another one has taken its place: this is worth nothing
             self._store.replace(model, measured)
             self._measured = (model, measured)
 
-    def _known(self) -> dict[Measured, MeasuredTrust]:
-        known, model = self._measured, self._embedder.fingerprint
+    def _known(self, model: str) -> dict[Measured, MeasuredTrust]:
+        known = self._measured
         if known is None or known[0] != model:
             self._measured = known = (model, self._store.load(model))
         return known[1]
 
-    def _prior(self, letters: str) -> float:
-        """Return the tokenizer's prior for a script: share of known tokens times (mean token length - 1), at most 1."""
-        letters = letters[:_PRIOR_LETTERS]
-        tokens = self._embedder.token_count(letters)
-        if not tokens:
-            return 1.0
-        length = sum(map(len, letters.split())) / tokens
-        return (1 - self._embedder.unknown_share(letters)) * min(max(length - 1, 0.0), 1.0)
+    def _expected(self, encoder: TextEncoder, script: str, letters: str) -> float:
+        """Return the trust in a script before it is measured: the tokenizer's prior, or how well the model knows that
+        texts in it mean what English ones mean.
+        """
+        scale = self.scale_of(encoder)
+        across = min(scale.knows(script, "LATIN") or 0.0, scale.knows("LATIN", script) or 0.0)
+        return max(_prior(encoder, letters), across if script != "LATIN" else 0.0)
 
     def _sample(self, sizes: Mapping[int, int], chance: random.Random) -> dict[Measured, tuple[list[Pair], str]]:
         """Return by script and kind the pairs to measure with, and some text."""
@@ -187,21 +251,36 @@ class LanguageTrust:
                     used[key, revision] += 1
         return {key: (pairs[key], text) for key, text in seen.items()}
 
-    def _measure(
-        self, kind: TextKind, pairs: Sequence[Pair], prior: float, cancelled: Callable[[], bool]
-    ) -> MeasuredTrust:
-        asked, rests = [pair.asked for pair in pairs], [pair.rest for pair in pairs]
-        vectors = self._embedder.embed_chunks([*asked, *rests], cancelled=cancelled)
-        dense, lexical = vectors[: len(asked)] @ vectors[len(asked) :].T, _lexical_scores(asked, rests)
-        sources = np.array([pair.source for pair in pairs])
-        trusts = [_trust(dense, lexical, prior)]
-        for source in np.unique(sources):
-            others = np.flatnonzero(sources != source)
-            if len(others) >= MIN_SAMPLES:
-                trusts.append(_trust(dense[np.ix_(others, others)], lexical[np.ix_(others, others)], prior))
-        if kind is TextKind.PROSE and len(np.unique(sources)) == 1:
-            trusts.append(prior)
-        return MeasuredTrust(max(trusts), len(pairs))
+
+def _newest(scales: Mapping[str, CosineScale]) -> dict[str, CosineScale]:
+    return dict(list(scales.items())[-1:])
+
+
+def _prior(encoder: TextEncoder, letters: str) -> float:
+    """Return the tokenizer's prior for a script: share of known tokens times (mean token length - 1), at most 1."""
+    letters = letters[:_PRIOR_LETTERS]
+    tokens = encoder.token_count(letters)
+    if not tokens:
+        return 1.0
+    length = sum(map(len, letters.split())) / tokens
+    return (1 - encoder.unknown_share(letters)) * min(max(length - 1, 0.0), 1.0)
+
+
+def _measure(
+    encoder: TextEncoder, kind: TextKind, pairs: Sequence[Pair], prior: float, cancelled: Callable[[], bool]
+) -> MeasuredTrust:
+    asked, rests = [pair.asked for pair in pairs], [pair.rest for pair in pairs]
+    vectors = encoder.embed_chunks([*asked, *rests], cancelled=cancelled)
+    dense, lexical = vectors[: len(asked)] @ vectors[len(asked) :].T, _lexical_scores(asked, rests)
+    sources = np.array([pair.source for pair in pairs])
+    trusts = [_trust(dense, lexical, prior)]
+    for source in np.unique(sources):
+        others = np.flatnonzero(sources != source)
+        if len(others) >= MIN_SAMPLES:
+            trusts.append(_trust(dense[np.ix_(others, others)], lexical[np.ix_(others, others)], prior))
+    if kind is TextKind.PROSE and len(np.unique(sources)) == 1:
+        trusts.append(prior)
+    return MeasuredTrust(max(trusts), len(pairs))
 
 
 def _changed(before: Mapping[int, int], now: Mapping[int, int]) -> bool:
@@ -282,6 +361,19 @@ def script_shares(text: str) -> dict[str, float]:
         if script := script_of(letter):
             counts[script] += count
     return {script: count / counts.total() for script, count in counts.most_common()}
+
+
+def main_script(text: str) -> str:
+    """Return the script of most words of `text`, "" if there are none: one foreign name has as many letters as a whole
+    question in Chinese.
+    """
+    shares = {script: share * _WORDS_A_LETTER.get(script, 1.0) for script, share in script_shares(text).items()}
+    return max(shares, key=lambda script: shares[script], default="")
+
+
+def related_scripts(one: str, other: str) -> bool:
+    """Whether texts in two scripts may have words in common: those of Japanese and Chinese have."""
+    return one == other or {one, other} <= _HAN
 
 
 def letters_of(text: str, script: str) -> str:

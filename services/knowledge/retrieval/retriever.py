@@ -15,6 +15,7 @@ from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _, plural
 from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner
+from services.knowledge.retrieval.dense_worth import Compared, Worth, worth_of
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust, clear_script_cache, script_cache_size
 from services.knowledge.retrieval.quotes import RankedPassage, quote
@@ -28,7 +29,7 @@ from services.knowledge.retrieval.search_halves import (
     milliseconds_since,
 )
 from services.knowledge.retrieval.wording import Asked, Wording, corrected
-from services.knowledge.store.chunks import ChunkStore, HitRow
+from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
 from services.knowledge.text.terms import located_terms
 from services.knowledge.types import EmbedderTrust, Hit, Quote, RetrievalSettings, SearchResult
@@ -70,7 +71,7 @@ class Retriever:
         # of a question has no turn meanwhile.
         self._turns = threading.Semaphore(max(2, usable_cores()))
         self.lexical = LexicalStore(database)
-        self.trust = LanguageTrust(database, chunks, embedder) if embedder else None
+        self.trust = LanguageTrust(database, chunks, embedder, pin) if embedder else None
         self._wording = Wording(self.lexical, self._is_known_word)
 
     def memory_report(self) -> MemoryReport:
@@ -142,7 +143,7 @@ class Retriever:
         if not located_terms(query):
             raise BadInputError(_("The question is empty."), _("Write what you want to know."))
         settings = settings or self._settings()
-        with self._urgent(), self._pinned() as model:
+        with self._pinned() as model, self._urgent_for(model):
             result = self._search(
                 query,
                 model,
@@ -170,7 +171,7 @@ class Retriever:
     ) -> SearchResult:
         check()
         candidates = max(MIN_CANDIDATES, 4 * k)
-        trust = self.trust.for_text(query) if self.trust else 0.0
+        trust = self.trust.for_text(query, model.encoder) if self.trust and model is not None else 0.0
         dense_weight, lexical_weight = self._weights(settings, trust, model)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
@@ -223,7 +224,9 @@ class Retriever:
         searching = time.perf_counter()
         known = set(dense.ids)
         ids = [*dense.ids, *(chunk for chunk in matches if chunk not in known)]
-        cosines, kinds = self._cosines(model, dense.vector, ids)
+        compared, kinds = self._compared(model, dense.vector, ids)
+        cosines = compared.cosines
+        worth = self._worth(query, model, compared)
         dense_ms = dense.search_ms + milliseconds_since(searching)
         further, idf = self.lexical.evidence([chunk for chunk in dense.ids if chunk not in matches], asked.terms)
         matches |= further
@@ -231,16 +234,19 @@ class Retriever:
             LexicalEvidence(asked.located, idf, asked.alternatives),
             asked.codes,
             *weights,
-            {kind: self.trust.for_kind(kind, query) for kind in set(kinds.values())} if self.trust else {},
+            self.trust.factors(kinds.values(), query, model.encoder) if self.trust and model is not None else {},
             asked.lacks_code,
+            worth.usual,
         )
-        scores = fusion.scores(matches, cosines, kinds)
+        scores = fusion.scores(matches, worth.cosines, kinds, worth.foreign)
         check()
         hits = self._hits(scores=scores, threshold=threshold, k=k, groups=groups, cosines=cosines, matches=matches)
         return SearchResult(
             query=query,
             hits=tuple(hits),
-            relevant=bool(hits) and hits[0].score >= fusion.baseline(matches.get(hits[0].chunk_id, {})),
+            relevant=bool(hits)
+            and hits[0].score
+            >= fusion.baseline(matches.get(hits[0].chunk_id, {}), foreign=hits[0].chunk_id in worth.foreign),
             dense_trust=trust,
             terms=tuple(asked.terms),
             corrections=asked.corrections,
@@ -305,6 +311,12 @@ class Retriever:
         """Whether the embedder has a word as a whole, and not only its pieces."""
         return self._embedder is not None and self._embedder.token_count(word) == 1 > self._embedder.unknown_share(word)
 
+    def _urgent_for(self, model: DenseModel | None) -> AbstractContextManager[None]:
+        """As `_urgent`, once the model's scale is known: it is measured in batches, which would be held back, too."""
+        if self.trust and model is not None and model.index is not None:
+            self.trust.scale_of(model.encoder)
+        return self._urgent()
+
     def _urgent(self) -> AbstractContextManager[None]:
         """Hold back embedding for ingestion: it would slow vector and lexical search as well."""
         return self._embedder.urgent() if self._embedder else nullcontext()
@@ -332,18 +344,26 @@ class Retriever:
             return (1.0, 0.0) if dense else (trust, 1.0)
         return dense * trust, lexical
 
-    def _cosines(
+    def _worth(self, query: str, model: DenseModel | None, compared: Compared) -> Worth:
+        """Return what the model's cosines of chunks are worth for a question."""
+        if self.trust is None or model is None or not compared.cosines:
+            return Worth(compared.cosines)
+        scale = self.trust.scale_of(model.encoder)
+        return worth_of(scale, query, compared, self._chunks.beginnings(list(compared.cosines)))
+
+    def _compared(
         self, model: DenseModel | None, vector: Vector | None, ids: Sequence[int]
-    ) -> tuple[dict[int, float], dict[int, str]]:
-        """Return by chunk the exact cosine, from the model's float32 vectors in the database, and what it looks like if
-        it is not prose.
+    ) -> tuple[Compared, dict[int, str]]:
+        """Return the exact cosine by chunk, from the model's float32 vectors in the database, and what those that are
+        not prose look like.
         """
         if model is None or vector is None or not ids:
-            return {}, {}
+            return Compared(), {}
         present, vectors, kinds = self._chunks.vectors_and_kinds(ids, model.encoder.fingerprint)
         if not len(present) or vectors.shape[1] != len(vector):
-            return {}, {}
-        return dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True)), kinds
+            return Compared(), {}
+        cosines = dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True))
+        return Compared(cosines, vectors), kinds
 
     def _hits(
         self,
@@ -369,24 +389,8 @@ class Retriever:
                 score = scores[chunk] * (REPEATED_DOCUMENT if row.document_id in seen else 1.0)
                 seen.add(row.document_id)
                 bm25 = sum(matches.get(chunk, {}).values())
-                ranked.append(_hit(row, score, cosines.get(chunk), bm25 or None))
+                ranked.append(row.as_hit(score, cosines.get(chunk), bm25 or None))
             if len(ranked) >= k:
                 break
         ranked.sort(key=lambda hit: -hit.score)
         return [hit for hit in ranked[:k] if hit.score >= threshold]
-
-
-def _hit(row: HitRow, score: float, dense: float | None, lexical: float | None) -> Hit:
-    return Hit(
-        chunk_id=row.chunk_id,
-        document_id=row.document_id,
-        document=row.document,
-        collection_id=row.collection_id,
-        text=row.text,
-        score=min(max(score, 0.0), 1.0),
-        dense_score=dense,
-        lexical_score=lexical,
-        page=row.page,
-        sheet=row.sheet,
-        heading=row.heading,
-    )

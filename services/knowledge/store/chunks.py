@@ -15,7 +15,7 @@ from services.core.database import Database
 from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.tables import chunk_vectors, chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
-from services.knowledge.types import Chunk, Section
+from services.knowledge.types import Chunk, Hit, Section
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -24,6 +24,7 @@ Groups = Collection[int] | None
 # SQLite allows 32,766 bound values in a statement (https://www.sqlite.org/limits.html#max_variable_number).
 IDS_PER_QUERY = 1000
 _BATCH = 500
+_BEGINNING = 120  # characters
 # Put together once: making an expression takes longer than finding the rows.
 _VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(WANTED)
 _BESIDE = sa.and_(chunk_vectors.c.chunk_id == chunks.c.id, chunk_vectors.c.fingerprint == sa.bindparam("model"))
@@ -38,6 +39,7 @@ _OWN_VECTORS_AND_KINDS = (
     .join(revisions, revisions.c.id == chunks.c.revision_id)
     .where(revisions.c.fingerprint == sa.bindparam("model"))
 )
+_BEGINNINGS = sa.select(chunks.c.id, sa.func.substr(chunks.c.text, 1, _BEGINNING)).where(WANTED)
 _HITS = (
     sa.select(
         chunks.c.id,
@@ -76,6 +78,22 @@ class HitRow:
     heading: tuple[str, ...]
     external_id: str | None
     metadata: dict[str, Any] | None
+
+    def as_hit(self, score: float, dense: float | None, lexical: float | None) -> Hit:
+        """Return it as a hit with these scores; `score` is brought between 0 and 1."""
+        return Hit(
+            chunk_id=self.chunk_id,
+            document_id=self.document_id,
+            document=self.document,
+            collection_id=self.collection_id,
+            text=self.text,
+            score=min(max(score, 0.0), 1.0),
+            dense_score=dense,
+            lexical_score=lexical,
+            page=self.page,
+            sheet=self.sheet,
+            heading=self.heading,
+        )
 
 
 class ChunkStore:
@@ -138,6 +156,37 @@ class ChunkStore:
                     if kind is not None and kind != TextKind.PROSE.value:
                         kinds[chunk] = kind
         return *_in_order(ids, found), kinds
+
+    def first_vectors(self, revision_ids: Sequence[int], most: int, fingerprint: str) -> Iterator[tuple[str, Vectors]]:
+        """Yield how the text of the first chunks of revisions begins, at most so many of each, and the vectors that the
+        model `fingerprint` made of them.
+        """
+        for part in _parts([int(i) for i in revision_ids]):
+            query = (
+                sa.select(
+                    sa.func.substr(chunks.c.text, 1, _BEGINNING),
+                    sa.func.coalesce(chunk_vectors.c.vector, chunks.c.vector),
+                )
+                .select_from(chunks.outerjoin(chunk_vectors, _BESIDE))
+                .join(revisions, revisions.c.id == chunks.c.revision_id)
+                .where(
+                    revisions.c.id.in_(part),
+                    revisions.c.fingerprint == sa.bindparam("model"),
+                    chunks.c.position < most,
+                )
+            )
+            with self._database.read() as connection:
+                rows = connection.execute(query, {"model": fingerprint}).all()
+            for text, vector in rows:
+                yield text, np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
+
+    def beginnings(self, ids: Sequence[int] | Ids) -> dict[int, str]:
+        """Return how the text of each of the given chunks begins: enough to see its script."""
+        found: dict[int, str] = {}
+        with self._database.read() as connection:
+            for part in _parts([int(i) for i in ids]):
+                found.update((row[0], row[1]) for row in connection.execute(_BEGINNINGS, id_list(part)))
+        return found
 
     def iter_vectors(
         self, ids: Sequence[int] | Ids, batch: int = 4096, fingerprint: str | None = None

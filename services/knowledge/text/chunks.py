@@ -20,7 +20,7 @@ from services.knowledge.text.wide_tables import LEAST_BUDGET, WideTable, is_wide
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from services.knowledge.tokenization.tokenizer import TextTokenizer
 
 # Chunks are verified in batches of this many.
 _BATCH = 64
@@ -34,13 +34,13 @@ _LEAD_SHARE = 0.25
 
 
 def chunk_sections(
-    sections: Iterable[Section], tokenizer: Tokenizer, max_tokens: int, overlap: int, *, name: str = ""
+    sections: Iterable[Section], tokenizer: TextTokenizer, max_tokens: int, overlap: int, *, name: str = ""
 ) -> Iterator[ChunkDraft]:
     """Yield the chunks of a document in reading order.
 
     Args:
         sections: texts with their places; chunks do not span pages or sheets.
-        tokenizer: the embedder's own; truncation and padding must be off.
+        tokenizer: the embedder's own.
         max_tokens: most tokens of a chunk, special tokens included.
         overlap: most tokens that a chunk repeats from the end of the previous one, in whole sentences.
         name: the document's name; its words become lexical terms of every chunk, not text.
@@ -48,7 +48,7 @@ def chunk_sections(
     Raises:
         ValueError: `max_tokens` is no more than the special tokens.
     """
-    budget = max_tokens - tokenizer.num_special_tokens_to_add(False)
+    budget = max_tokens - tokenizer.special_tokens
     if budget < 1:
         raise ValueError(f"max_tokens {max_tokens} leaves no room for text")
     packer = _Packer(tokenizer, budget, min(overlap, budget // 2))
@@ -74,7 +74,7 @@ class _Packed:
 class _Packer:
     """Packs units into chunks."""
 
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
     budget: int
     overlap: int
     units: list[Unit] = field(default_factory=list)
@@ -130,9 +130,8 @@ class _Packer:
 
     def _count(self, units: Sequence[Unit]) -> None:
         texts = [embedding_text(unit.text) for unit in units]
-        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        for unit, encoding in zip(units, encodings, strict=True):
-            unit.tokens = len(encoding)
+        for unit, tokens in zip(units, self.tokenizer.counts(texts), strict=True):
+            unit.tokens = tokens
 
     def _add(self, unit: Unit) -> Iterator[_Packed]:
         if self.units and unit.group and self._starts_anew(unit):
@@ -249,17 +248,16 @@ def _common_heading(units: Sequence[Unit]) -> tuple[str, ...]:
     return tuple(shared)
 
 
-def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name: str) -> Iterator[ChunkDraft]:
+def _verified(packed: Sequence[_Packed], tokenizer: TextTokenizer, budget: int, name: str) -> Iterator[ChunkDraft]:
     """Yield drafts with the token counts of the joined text; those that are too long are halved."""
     if not packed:
         return
-    special = tokenizer.num_special_tokens_to_add(False)
+    special = tokenizer.special_tokens
     texts = [embedding_text(item.text) for item in packed]
-    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    for item, encoding in zip(packed, encodings, strict=True):
+    for item, tokens in zip(packed, tokenizer.counts(texts), strict=True):
         if not item.text:
             continue
-        if len(encoding) > budget and len(item.text) > 1:
+        if tokens > budget and len(item.text) > 1:
             at = middle(item.text)
             halves = (item.text[:at].strip(), item.text[at:].strip())
             yield from _verified(
@@ -268,7 +266,7 @@ def _verified(packed: Sequence[_Packed], tokenizer: Tokenizer, budget: int, name
             continue
         yield ChunkDraft(
             text=item.text,
-            tokens=len(encoding) + special,
+            tokens=tokens + special,
             terms=lexical_terms(item.text, (*item.heading, item.section.sheet), name),
             page=item.section.page,
             sheet=item.section.sheet,

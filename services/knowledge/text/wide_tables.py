@@ -14,7 +14,7 @@ from services.knowledge.text.cuts import pieces
 from services.knowledge.text.units import SHORT_RULE, Joint, Unit
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from services.knowledge.tokenization.tokenizer import TextTokenizer
 
 _SEPARATOR = re.compile(r"(?<!\\)\|")
 # Shares of a chunk: most for a header, for one of its names, for the cells that tell rows apart.
@@ -55,7 +55,7 @@ class _Column:
 class WideTable:
     """Cuts one table."""
 
-    tokenizer: Tokenizer
+    tokenizer: TextTokenizer
     budget: int
 
     def cut(self, header: Unit | None, rows: Sequence[Unit]) -> Iterator[Unit]:
@@ -150,7 +150,7 @@ class WideTable:
         return unit
 
     def _count(self, texts: Sequence[str]) -> list[int]:
-        return [len(each) for each in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return self.tokenizer.counts(texts)
 
     def _columns(self, names: list[str], table: list[list[str]]) -> list[_Column]:
         most = int(self.budget * HEADER_SHARE)

@@ -12,18 +12,16 @@ from services.core.errors import UnavailableError
 from services.core.file_checksum import file_sha256
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
-from services.knowledge.embedding.engine import prepare, prepared_model
+from services.knowledge.embedding.engine import prepare, prepared_folder, prepared_model
 from services.knowledge.embedding.engine.onnx_encoder import OnnxEncoder
-from services.knowledge.embedding.engine.prepared_model import (
-    LAYERS,
-    MANIFEST,
-    SMALL,
-    WORDS,
-    PreparedModel,
-    prepared,
-)
+from services.knowledge.embedding.engine.prepared_folder import MANIFEST
+from services.knowledge.embedding.engine.prepared_model import LAYERS, SMALL, WORDS, PreparedModel
 from services.knowledge.embedding.model_files import ModelFiles, find_model
 from tests.knowledge.embedding.model_folders import make_folder
+
+
+def prepared(model: ModelFiles, arithmetic: str, folders: list[Path]) -> PreparedModel:
+    return prepared_model.prepared(model, arithmetic, folders, model.tokenizer_file)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
 def test_weights_are_prepared_once(model: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second start reads what the first one made."""
     first = prepared(model, "float32", [tmp_path])
-    monkeypatch.setattr(prepared_model, "_run_child", lambda *_arguments: pytest.fail("prepared again"))
+    monkeypatch.setattr(prepared_folder, "_run_child", lambda *_arguments: pytest.fail("prepared again"))
     assert prepared(model, "float32", [tmp_path]) == first
     assert [path.name for path in tmp_path.iterdir()] == [first.folder.name]
 
@@ -97,7 +95,7 @@ def test_eight_bits_give_way_where_they_do_not_hold(
         monkeypatch.setattr(prepare, "LEAST_COSINE", least)
         folder = tmp_path / arithmetic
         folder.mkdir()
-        prepare.prepare(model, "int8", folder)
+        prepare.prepare(model, "int8", folder, model.tokenizer_file)
         manifest = json.loads((folder / MANIFEST).read_text())
         assert manifest["arithmetic"] == arithmetic
         made = PreparedModel(folder, arithmetic, manifest["cosine"])

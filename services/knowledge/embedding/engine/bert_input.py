@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from services.core.errors import DamagedError
 from services.core.i18n import _
 from services.knowledge.embedding.engine.bert_weights import Array, Norm
+from services.knowledge.embedding.packed_file import BLOCK, BLOCK_TYPE, dequantised
 
 # It keeps the interpreter's lock: giving it up for each of 200 rows would cost as many turns.
 _LIBRARY = ctypes.PyDLL(None, use_errno=True)
@@ -26,17 +28,40 @@ _LIBRARY.pread.restype = ctypes.c_ssize_t
 NOT_ATTENDED = np.float32(-1e9)
 
 
-class WordFile:
-    """The vocabulary's table in a file, float16 (words, d). Rows are read from the system's cache, a microsecond each.
+class RowFile:
+    """Rows of one size in a file, from an offset on. They are read from the system's cache, a microsecond each.
 
-    Mapped, nearly all of it would become resident: the kernel maps large pieces around each row that is touched.
+    Mapped, nearly all of them would become resident: the kernel maps large pieces around each row that is touched.
     """
 
-    def __init__(self, path: Path, dimension: int) -> None:
+    def __init__(self, path: Path, offset: int = 0) -> None:
         """Open the file until this object ends."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._descriptor)
         self._path = path
+        self._offset = offset
+
+    def read(self, wanted: NDArray[np.int64], found: NDArray[Any]) -> None:
+        """Fill the rows of `found` with the rows `wanted` of the file.
+
+        Raises:
+            DamagedError: the file is shorter than it was.
+        """
+        size, address, descriptor = found.strides[0], found.ctypes.data, self._descriptor
+        for number, row in enumerate(wanted.tolist()):
+            if _LIBRARY.pread(descriptor, address + number * size, size, self._offset + row * size) != size:
+                raise DamagedError(
+                    _("The prepared weights in {path} were changed while Millpond runs.").format(path=self._path),
+                    _("Restart Millpond: it makes them anew."),
+                )
+
+
+class WordFile:
+    """The vocabulary's table in a file of its own, float16 (words, d)."""
+
+    def __init__(self, path: Path, dimension: int) -> None:
+        """Open the file until this object ends."""
+        self._file = RowFile(path)
         self._dimension = dimension
 
     def rows(self, tokens: NDArray[np.int64]) -> Array:
@@ -47,14 +72,25 @@ class WordFile:
         """
         wanted, places = np.unique(tokens, return_inverse=True)
         found = np.empty((len(wanted), self._dimension), dtype=np.float16)
-        size, address, descriptor = found.strides[0], found.ctypes.data, self._descriptor
-        for number, token in enumerate(wanted.tolist()):
-            if _LIBRARY.pread(descriptor, address + number * size, size, token * size) != size:
-                raise DamagedError(
-                    _("The prepared weights in {path} were changed while Millpond runs.").format(path=self._path),
-                    _("Restart Millpond: it makes them anew."),
-                )
+        self._file.read(wanted, found)
         return found.astype(np.float32)[places.reshape(tokens.shape)]
+
+
+class PackedWordFile:
+    """The vocabulary's table within a packed model, in blocks of 4 bits (words, d)."""
+
+    def __init__(self, path: Path, dimension: int, offset: int) -> None:
+        """Open the file until this object ends; the table begins at `offset`."""
+        self._file = RowFile(path, offset)
+        self._dimension = dimension
+
+    def rows(self, tokens: NDArray[np.int64]) -> Array:
+        """As `WordFile.rows`."""
+        wanted, places = np.unique(tokens, return_inverse=True)
+        blocks = np.empty((len(wanted), self._dimension // BLOCK), dtype=BLOCK_TYPE)
+        self._file.read(wanted, blocks)
+        found: Array = dequantised(blocks).reshape(len(wanted), self._dimension)
+        return found[places.reshape(tokens.shape)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Graph:
 
     def model(self, weights: BertWeights, *, tapped: bool = False) -> onnx.ModelProto:
         """Return the whole encoder after its embeddings; `tapped`: the inputs of linear layers are outputs, too."""
-        width = weights.words.shape[1]
+        width = weights.positions.shape[1]
         hidden = INPUT
         self._together = self._node("Greater", [self._node("Size", [APART]), self._constant(np.array(0, np.int64))])
         for number, layer in enumerate(weights.layers):

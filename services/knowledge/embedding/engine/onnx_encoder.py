@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
 from services.knowledge.embedding.engine.bert_input import (
+    PackedWordFile,
     TokenEmbeddings,
     WordFile,
     kept_apart,
@@ -37,7 +39,7 @@ class OnnxEncoder:
         self._mean = files.pooling == "mean"
         with np.load(model.folder / SMALL, allow_pickle=False) as small:
             self._embeddings = TokenEmbeddings(
-                WordFile(model.folder / WORDS, small["positions"].shape[1]).rows,
+                _words(files, model, small).rows,
                 small["positions"],
                 Norm(small["scale"], small["shift"]),
                 float(small["epsilon"]),
@@ -69,6 +71,13 @@ class OnnxEncoder:
             return pooled(found, mean=self._mean)
         joined = {INPUT: self._embeddings.joined(sequences), APART: kept_apart(lengths)}
         return pooled_apart(self._session.run([OUTPUT], joined)[0], lengths, mean=self._mean)
+
+
+def _words(files: ModelFiles, model: PreparedModel, small: Mapping[str, Any]) -> WordFile | PackedWordFile:
+    width = int(small["positions"].shape[1])
+    if files.packed:
+        return PackedWordFile(files.weights, width, int(small["words_at"]))
+    return WordFile(model.folder / WORDS, width)
 
 
 def runs(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -1,6 +1,7 @@
 """Prepare the weights of a model for ONNX Runtime: `python -m services.knowledge.embedding.engine.prepare`.
 
-Reads an order as JSON from standard input: the model's files, the arithmetic (int8 or float32), an empty folder. A
+Reads an order as JSON from standard input: the model's files, the arithmetic (int8 or float32), the tokenizer, an empty
+folder. A
 process of its own, since the libraries and the weights in float32 take 300 MB that nothing needs afterwards.
 
 int8 is kept where the vectors of `calibration.TEXTS` stay within `LEAST_COSINE` of those in float32; else the weights
@@ -9,7 +10,6 @@ are written in float32.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.knowledge.embedding.engine.bert_input import TokenEmbeddings, pooled
+from services.knowledge.embedding.engine.bert_input import PackedWordFile, TokenEmbeddings, pooled
 from services.knowledge.embedding.engine.bert_weights import Array, read_weights
 from services.knowledge.embedding.engine.calibration import LONG, TEXTS
 from services.knowledge.embedding.engine.graph import Graph
-from services.knowledge.embedding.engine.prepared_model import LAYERS, MANIFEST, SMALL, WORDS
+from services.knowledge.embedding.engine.prepared_folder import write_manifest
+from services.knowledge.embedding.engine.prepared_model import LAYERS, SMALL, WORDS, made_of
 from services.knowledge.embedding.engine.session import ALONE, APART, INPUT, OUTPUT, open_session
 from services.knowledge.embedding.model_files import ModelFiles
+from services.knowledge.embedding.packed_file import PackedFile
+from services.knowledge.embedding.packed_weights import PACKED_WORDS
+from services.knowledge.tokenization.loader import open_tokenizer
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,13 +36,17 @@ if TYPE_CHECKING:
 LEAST_COSINE = 0.99
 
 
-def prepare(files: ModelFiles, arithmetic: str, folder: Path) -> None:
-    """Write the prepared weights and their manifest into `folder`."""
+def prepare(files: ModelFiles, arithmetic: str, folder: Path, tokenizer: Path) -> None:
+    """Write the prepared weights and their manifest into `folder`; `tokenizer` as for `open_tokenizer`."""
     weights = read_weights(files)
-    embeddings = TokenEmbeddings(
-        weights.words.__getitem__, weights.positions, weights.norm, weights.epsilon, files.first_position
+    words_at = PackedFile(files.weights).offset(PACKED_WORDS) if files.packed else 0
+    rows = (
+        PackedWordFile(files.weights, weights.positions.shape[1], words_at).rows
+        if weights.words is None
+        else weights.words.__getitem__
     )
-    sequences = _sequences(files)
+    embeddings = TokenEmbeddings(rows, weights.positions, weights.norm, weights.epsilon, files.first_position)
+    sequences = _sequences(files, tokenizer)
     mean = files.pooling == "mean"
     graph = Graph()
     exact = graph.model(weights, tapped=arithmetic == "int8").SerializeToString()
@@ -52,29 +60,26 @@ def prepare(files: ModelFiles, arithmetic: str, folder: Path) -> None:
             arithmetic, cosine = "float32", 1.0
             layers = Graph().model(weights).SerializeToString()
     (folder / LAYERS).write_bytes(layers)
-    weights.words.astype(np.float16).tofile(folder / WORDS)
+    if weights.words is not None:
+        weights.words.astype(np.float16).tofile(folder / WORDS)
     np.savez(
         folder / SMALL,
         positions=weights.positions,
         scale=weights.norm.scale,
         shift=weights.norm.shift,
         epsilon=np.float64(weights.epsilon),
+        words_at=np.int64(words_at),
     )
-    names = (LAYERS, WORDS, SMALL)
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    manifest = {"model": files.sha256, "arithmetic": arithmetic, "cosine": cosine, "files": sums}
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(folder, files.sha256, made_of(files), arithmetic=arithmetic, cosine=cosine)
 
 
-def _sequences(files: ModelFiles) -> list[list[int]]:
-    """Return the token ids of the texts, one by one and several together."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(files.tokenizer_file))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(files.max_tokens)
+def _sequences(files: ModelFiles, tokenizer: Path) -> list[list[int]]:
+    """Return the token ids of the texts, one by one and several together, as passages and as questions."""
     longer = [" ".join(TEXTS[start : start + LONG]) for start in range(0, len(TEXTS), LONG)]
-    return [tokenizer.encode(text).ids for text in (*TEXTS, *longer, "", "mill")]
+    texts = [files.chunk_prompt + text for text in (*TEXTS, *longer, "", "mill")]
+    if files.query_prompt != files.chunk_prompt:
+        texts += [files.query_prompt + text for text in TEXTS]
+    return open_tokenizer(tokenizer, files.max_tokens).ids(texts)
 
 
 def _measured(
@@ -120,7 +125,9 @@ def _normalised(vectors: Array) -> Array:
 def main() -> None:
     """Carry out the order on standard input."""
     order = json.load(sys.stdin)
-    prepare(ModelFiles.from_json(order["model"]), str(order["arithmetic"]), Path(order["folder"]))
+    prepare(
+        ModelFiles.from_json(order["model"]), str(order["arithmetic"]), Path(order["folder"]), Path(order["tokenizer"])
+    )
 
 
 if __name__ == "__main__":

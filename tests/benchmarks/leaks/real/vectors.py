@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from services.app.container import Services
+from services.knowledge.bundled_models import MINILM
+from services.knowledge.embedding.model_files import find_model
 from services.memory.leaks.types import LeakKind
 from tests.benchmarks.leaks.real.scenario import Scenario, Step, text
 
@@ -87,7 +89,7 @@ def encodings(services: Services) -> Step:
     """Encodings of the tokenizer kept by document: small in Python, big in Rust (tokenizers issues 1539, 1495)."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(services.embedder.tokenizer_file))
+    tokenizer = Tokenizer.from_file(str(find_model(MINILM, "").tokenizer_file))
     tokenizer.no_truncation()
     tokenizer.no_padding()
 

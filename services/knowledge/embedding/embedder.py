@@ -81,7 +81,7 @@ class Embedder:
         verifier: ModelVerifier | None = None,
     ) -> None:
         """Use `Embedder.load` instead. `load` reads the weights again after `release`; `verifier` holds the copy that
-        they are read from, where signatures are demanded. `model_note` is what people are told about the choice of model.
+        they are read from, where signatures are demanded. `model_note`: what people are told about the choice of model.
         """
         self.files = files
         self._verifier = verifier

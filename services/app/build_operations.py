@@ -222,7 +222,7 @@ def embedder_check(embedder: EmbeddingModel) -> Callable[[], Check]:
     """Return the check of the embedding model; a warning where another one serves than should."""
 
     def check() -> Check:
-        detail, note = embedder.memory_report().detail, embedder.note
+        detail, note = embedder.memory_report().detail, embedder.model_note
         return Check(EMBEDDER, ok=True, detail=f"{detail}. {note}" if note else detail, warning=bool(note))
 
     return check

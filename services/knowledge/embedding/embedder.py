@@ -76,16 +76,16 @@ class Embedder:
         detail: str,
         tokenizer_file: Path | None = None,
         tokenizer_bytes: int = 0,
-        note: str = "",
+        model_note: str = "",
         load: Callable[[], TokenEncoder] | None = None,
         verifier: ModelVerifier | None = None,
     ) -> None:
         """Use `Embedder.load` instead. `load` reads the weights again after `release`; `verifier` holds the copy that
-        they are read from, where signatures are demanded. `note` is what people are told about the choice of model.
+        they are read from, where signatures are demanded. `model_note`: what people are told about the choice of model.
         """
         self.files = files
         self._verifier = verifier
-        self.note = note
+        self.model_note = model_note
         # The tokenizer's file or folder, for counting tokens of chunks in other processes.
         self.tokenizer_file = tokenizer_file or files.tokenizer_file
         self._tokenizer_bytes = tokenizer_bytes
@@ -150,7 +150,7 @@ class Embedder:
             detail=detail,
             tokenizer_file=tokenizer_file,
             tokenizer_bytes=tokenizer_bytes,
-            note=missing_default(settings.embedding_model),
+            model_note=missing_default(settings.embedding_model),
             load=load,
             verifier=verifier,
         )

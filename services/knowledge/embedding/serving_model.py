@@ -58,9 +58,9 @@ class ServingModel:
         return self._embedder.files
 
     @property
-    def note(self) -> str:
+    def model_note(self) -> str:
         """As of `Embedder`: what people are told about the choice of model."""
-        return self._embedder.note
+        return self._embedder.model_note
 
     @property
     def fingerprint(self) -> str:

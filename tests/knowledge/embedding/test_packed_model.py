@@ -166,7 +166,7 @@ def test_minilm_serves_where_the_default_is_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(model_files, "multilingual_path", lambda: tmp_path / "nowhere.bin")
     assert find_model("", "").name == bundled_models.MINILM
     embedder = Embedder.load(Settings())
-    assert "multilingual-e5-small is not installed" in embedder.note
+    assert "multilingual-e5-small is not installed" in embedder.model_note
     embedder.close()
     assert model_files.missing_default(bundled_models.MINILM) == ""
 

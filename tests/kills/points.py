@@ -208,7 +208,7 @@ STARTING = (
     Point("start: schema half migrated", "sqlalchemy.engine.default:DefaultDialect.do_execute", True, 1, _migrating),
     Point("start: checksums being made", "services.core.page_checksums:PageChecksums.set_open"),
     Point("start: half of the terms made anew", f"{_STORE}.term_version:TermRebuild._batch", after=True),
-    Point("start: index loaded", "services.knowledge.index.manager:IndexManager._reconcile", after=True),
+    Point("start: index loaded", "services.knowledge.index.manager:IndexManager.reconcile", after=True),
     Point("start: queue recovered, files not", f"{_FILES}:FileStore.sweep"),
     Point("start: removing leftovers", f"{_FILES}:FileStore.remove", counts=_some),
 )

@@ -47,7 +47,7 @@ def questions_during_ingestion(server: Server) -> Row:
     return Row(
         "question p95 while 200 files are ingested over idle",
         busy_p95 / idle_p95,
-        2.0,
+        1.5,
         at_least=False,
         detail=f"{busy_p95:.0f} ms ({len(busy)} questions) over {idle_p95:.0f} ms",
     )

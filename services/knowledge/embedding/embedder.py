@@ -34,6 +34,7 @@ from services.knowledge.embedding.model_files import (
 from services.knowledge.embedding.question_batches import QuestionBatches
 from services.knowledge.embedding.weights import (
     DeviceMemoryError,
+    JoiningEncoder,
     Priority,
     TokenEncoder,
     Weights,
@@ -286,6 +287,8 @@ class Embedder:
     def _encode(self, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> Vectors:
         try:
             with self._weights.in_use() as encoder:
+                if yield_turn is never_yield and isinstance(encoder, JoiningEncoder):
+                    return _normalised(encoder.forward_together(sequences))
                 return _normalised(encoder.forward(sequences, yield_turn))
         except DeviceMemoryError as error:
             if len(sequences) == 1:

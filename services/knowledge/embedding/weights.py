@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,14 @@ class TokenEncoder(Protocol):
         Raises:
             DeviceMemoryError: the device has no room for so many at once.
         """
+
+
+@runtime_checkable
+class JoiningEncoder(Protocol):
+    """A `TokenEncoder` that computes short texts of several lengths together, as questions of one moment are."""
+
+    def forward_together(self, sequences: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """As `TokenEncoder.forward`, without giving way."""
 
 
 class DeviceMemoryError(Exception):

@@ -281,3 +281,16 @@ def test_langchain_sees_the_same_vectors(embedder: Embedder) -> None:
     face = LangChainEmbeddings(embedder)
     assert face.embed_query("wheel") == embedder.embed_query("wheel").tolist()
     assert np.allclose(face.embed_documents(["wheel", "stone"]), embedder.embed_chunks(["wheel", "stone"]), atol=1e-3)
+
+
+def test_questions_of_one_moment_get_the_vectors_they_get_alone(tmp_path: Path) -> None:
+    """Texts of several lengths that are computed together do not see each other, whatever the pooling."""
+    for pooling in ("mean", "cls"):
+        folder = make_folder(tmp_path / pooling, "bert", pooling=pooling)
+        embedder = Embedder.load(
+            Settings(data_dir=tmp_path, embedding_model=str(folder), embedding_precision="float32")
+        )
+        together = embedder._encode_questions([text.strip() for text in TEXTS])
+        alone = np.stack([embedder.embed_query(text) for text in TEXTS])
+        assert np.allclose(together, alone, atol=1e-5)
+        embedder.close()

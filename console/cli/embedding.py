@@ -78,13 +78,13 @@ def change_lines(found: dict[str, Any]) -> list[str]:
         return lines
     lines.append(_("Change to {name}: {stage}").format(name=coming["name"], stage=stage_words(found["stage"])))
     if found["stage"] not in {"offered", "cancelled"}:
-        lines.append(_("{done:,} of {total:,} chunks").format(done=found["done"], total=found["total"]))
+        lines.append(_("Chunks: {done:,} of {total:,}").format(done=found["done"], total=found["total"]))
     lines += [text for text in (found["reason"], f"{found['error']} {found['hint']}".strip()) if text]
     if found["person"]:
         lines.append(_("Decided by {person}").format(person=found["person"]))
     lines += list(found["brings"])
     lines.append(
-        _("Costs: {chunks:,} chunks, {disk:,.0f} MB on disk and {memory:,.0f} MB of memory until it is done").format(
+        _("Costs: {disk:,.0f} MB on disk and {memory:,.0f} MB of memory until it is done; chunks: {chunks:,}").format(
             chunks=cost["chunks"],
             disk=cost["disk_bytes"] / MEGABYTE,
             memory=(cost["model_bytes"] + cost["index_bytes"]) / MEGABYTE,
@@ -92,7 +92,7 @@ def change_lines(found: dict[str, Any]) -> list[str]:
     )
     if found["seconds_left"] is not None:
         lines.append(
-            _("About {minutes:,.1f} minutes left at {rate:,.1f} chunks a second").format(
+            _("About {minutes:,.1f} min left; chunks a second: {rate:,.1f}").format(
                 minutes=found["seconds_left"] / 60, rate=found["chunks_per_second"]
             )
         )

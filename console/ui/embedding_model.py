@@ -101,7 +101,7 @@ def _state(status: ModelChangeStatus) -> None:
 def _progress_text(status: ModelChangeStatus, coming: ModelFacts) -> str:
     if status.stage is ChangeStage.SWITCHING:
         return _("All chunks are embedded with {name}; it answers in a moment").format(name=coming.name)
-    text = _("{percent:.0%} embedded with {name}: {done} of {total} chunks").format(
+    text = _("{percent:.0%} embedded with {name}; chunks: {done} of {total}").format(
         percent=status.share, name=coming.name, done=count(status.done), total=count(status.total)
     )
     if status.stage is ChangeStage.EMBEDDING and status.seconds_left is not None:
@@ -117,11 +117,11 @@ def _cost(status: ModelChangeStatus, cost: ChangeCost) -> str:
     )
     if status.stage not in ACTIVE:
         if cost.seconds is None:
-            text += " " + _("{chunks} chunks are to be embedded; how long that takes is not measured yet.").format(
+            text += " " + _("How long it takes is not measured yet; chunks to embed: {chunks}.").format(
                 chunks=count(cost.chunks)
             )
         else:
-            text += " " + _("{chunks} chunks at {rate:.1f} a second take about {time}.").format(
+            text += " " + _("It takes about {time}; chunks to embed: {chunks}, {rate:.1f} a second.").format(
                 chunks=count(cost.chunks), rate=status.chunks_per_second, time=minutes(cost.seconds)
             )
     return escape(text)

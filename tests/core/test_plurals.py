@@ -11,7 +11,7 @@ _COUNTED = re.compile(r"\{(\w+)(?::[^{}]*)?\}(?: more| other| further)? ([a-z]+s
 # Settings and constants that are never 1, and words that end in s and are none.
 _NEVER_ONE = {
     "limit", "most", "least", "low", "high", "small", "size", "ceiling", "frames", "usual", "worst", "speed", "dense",
-    "shown", "need", "more", "tokens", "length", "pages", "head"
+    "shown", "need", "more", "tokens", "length", "pages", "head", "new", "factor"
 }  # fmt: skip
 # Texts that are said of many only, each by the condition before it.
 _OF_MANY = (

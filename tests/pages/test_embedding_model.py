@@ -36,7 +36,7 @@ def status(stage: ChangeStage) -> ModelChangeStatus:
 @pytest.mark.parametrize(
     ("stage", "told", "buttons"),
     [
-        (ChangeStage.OFFERED, "1,000 chunks at 12.5 a second take about 1", ["Change the model", "Measure"]),
+        (ChangeStage.OFFERED, "chunks to embed: 1,000, 12.5 a second", ["Change the model", "Measure"]),
         (ChangeStage.CANCELLED, "Cancelled by anna", ["Change the model", "Measure"]),
         (ChangeStage.EMBEDDING, "12.5 a second, about 1", ["Pause", "Cancel the change"]),
         (ChangeStage.WAITING, "Memory is short", ["Pause", "Cancel the change"]),

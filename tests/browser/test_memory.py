@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser.conftest import Watch
@@ -60,11 +61,13 @@ def zoom(page: Page, name: str) -> None:
 
 def _drag(page: Page, name: str) -> None:
     area = chart(page, name).locator(".nsewdrag").first
-    area.scroll_into_view_if_needed()
     boxes: list[FloatRect] = []
 
     def found() -> bool:
-        box = area.bounding_box()  # None while it is being drawn anew
+        box = None  # while it is being drawn anew
+        with suppress(PlaywrightError):
+            area.scroll_into_view_if_needed()
+            box = area.bounding_box()
         if box is not None:
             boxes.append(box)
         return box is not None

@@ -24,6 +24,9 @@ METRICS: tuple[str, ...] = (
     "millpond_*_seconds",
     "millpond_documents_total",
     "millpond_chunks_embedded_total",
+    "millpond_recognized_pages_total",
+    # Of a change of the embedding model, while there is one: the API tells it as one object.
+    "millpond_model_change_*",
     "millpond_received_bytes_total",
     "millpond_answers_total",
     "millpond_requests_ended_total",
@@ -69,6 +72,7 @@ API: tuple[str, ...] = (
     "/api/requests/recent/*",
     "/api/requests/limits/*",
     "/api/caches/hit_rate",
+    "/api/embedding-model/*",
     "/api/tracing/[!t]*",
 )
 # Columns of a sample that are in the history alone.

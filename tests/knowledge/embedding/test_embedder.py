@@ -238,23 +238,23 @@ def test_a_question_passes_a_batch_that_is_running(embedder: Embedder, monkeypat
     """While a question is answered a batch stands still in mid-pass, and ends when the question is done."""
     under_way, go_on = threading.Event(), threading.Event()
     steps: list[str] = []
-    forward = OnnxEncoder.forward
+    forward, forward_together = OnnxEncoder.forward, OnnxEncoder.forward_together
 
     def watched(encoder: OnnxEncoder, sequences: Sequence[Sequence[int]], yield_turn: Callable[[], None]) -> np.ndarray:
-        is_batch = threading.current_thread().name.startswith("embedding")
-
         def step() -> None:
-            if is_batch:
-                under_way.set()
-                assert go_on.wait(DEADLINE_SECONDS)
-                yield_turn()
-                steps.append("batch")
-            else:
-                steps.append("question")
+            under_way.set()
+            assert go_on.wait(DEADLINE_SECONDS)
+            yield_turn()
+            steps.append("batch")
 
         return forward(encoder, sequences, step)
 
+    def asked(encoder: OnnxEncoder, sequences: Sequence[Sequence[int]]) -> np.ndarray:
+        steps.append("question")
+        return forward_together(encoder, sequences)
+
     monkeypatch.setattr(OnnxEncoder, "forward", watched)
+    monkeypatch.setattr(OnnxEncoder, "forward_together", asked)
     batch = threading.Thread(target=embedder.embed_chunks, args=(["a text that takes its time"],))
     batch.start()
     assert under_way.wait(DEADLINE_SECONDS)

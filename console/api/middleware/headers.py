@@ -109,11 +109,10 @@ def holds_content(path: str) -> bool:
 
 
 class CloseConnections:
-    """Adds "Connection: close" to every response while `closing()`."""
+    """Adds "Connection: close" to every response."""
 
-    def __init__(self, app: ASGIApp, *, closing: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -121,7 +120,7 @@ class CloseConnections:
             return
 
         async def send_with_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._closing():
+            if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 

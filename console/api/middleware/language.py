@@ -13,8 +13,6 @@ from console.requested_language import LANGUAGE_COOKIE, requested_language
 from services.core.i18n import speaking
 from services.core.languages import ENGLISH, language_tag
 
-# In the scope: the language of the request.
-LANGUAGE = "millpond.language"
 # Machines read these; their texts stay English.
 _FOR_MACHINES = ("/metrics", "/healthz", "/readyz", "/openapi.json", "/docs")
 _TEXTS = ("application/json", "application/problem+json", "text/html", "text/event-stream", "text/markdown")
@@ -49,6 +47,5 @@ class ReaderLanguage:
                     response.add_vary_header("Cookie")
             await send(message)
 
-        scope[LANGUAGE] = language
         with speaking(language):
             await self._app(scope, receive, send_with_language)

@@ -29,7 +29,7 @@ class Reserve:
         on_refusal: Callable[[], object] = bool,
     ) -> None:
         """`on_refusal` is called for each request that was refused."""
-        self._app = CloseConnections(app, closing=lambda: True)
+        self._app = CloseConnections(app)
         self._is_admin_token = is_admin_token
         self._base_path = base_path
         self._on_refusal = on_refusal

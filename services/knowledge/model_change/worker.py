@@ -118,7 +118,7 @@ class ChangeWorker:
             found += [(model.tokenizer_memory_report(), _("Tokenizer of the coming embedding model"))]
         if index is not None and index is not self._index.index:
             found += [(index.memory_report(), _("Vector index of the coming model"))]
-        return [renamed(report, name) for report, name in found]
+        return [replace(report, name=name) for report, name in found]
 
     def measure(self, most: int) -> tuple[float, int]:
         """Embed a sample with the coming model; return chunks a second, and the bytes of its weights.
@@ -339,8 +339,3 @@ class ChangeWorker:
         model, self._model, self._beside = self._model, None, None
         if model is not None:
             model.discard()
-
-
-def renamed(report: MemoryReport, name: str) -> MemoryReport:
-    """Return a report under another name."""
-    return replace(report, name=name)

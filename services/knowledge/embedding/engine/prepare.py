@@ -1,8 +1,7 @@
 """Prepare the weights of a model for ONNX Runtime: `python -m services.knowledge.embedding.engine.prepare`.
 
 Reads an order as JSON from standard input: the model's files, the arithmetic (int8 or float32), the tokenizer, an empty
-folder. A
-process of its own, since the libraries and the weights in float32 take 300 MB that nothing needs afterwards.
+folder. A process of its own, since the libraries and the weights in float32 take 300 MB that nothing needs afterwards.
 
 int8 is kept where the vectors of `calibration.TEXTS` stay within `LEAST_COSINE` of those in float32; else the weights
 are written in float32.

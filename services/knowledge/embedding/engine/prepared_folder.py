@@ -6,7 +6,6 @@ that can be written, so that all data folders share it; else, and for every othe
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -74,7 +73,7 @@ def prepared_folder(preparation: Preparation, folders: Sequence[Path]) -> Prepar
 
 def write_manifest(folder: Path, sha256: str, names: Sequence[str], **facts: object) -> None:
     """Write the manifest of files that were made from the model with this checksum."""
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    sums = {name: file_sha256(folder / name) for name in names}
     (folder / MANIFEST).write_text(json.dumps({"model": sha256, **facts, "files": sums}), encoding="utf-8")
 
 

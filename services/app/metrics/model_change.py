@@ -10,18 +10,6 @@ from services.operations.metrics import Family, MetricValue
 if TYPE_CHECKING:
     from services.knowledge.model_change import ModelChange
 
-_STAGES = (
-    "none",
-    "offered",
-    "cancelled",
-    "embedding",
-    "waiting",
-    "paused",
-    "failed",
-    "switching",
-    "tidying",
-    "lost",
-)  # of `services.knowledge.model_change.types`, not imported by all
 _STAGE = Family(
     "millpond_model_change_stage", "1 for the stage that a change of the embedding model is in.", ("stage",)
 )
@@ -34,8 +22,8 @@ FAMILIES = (_STAGE, _CHUNKS, _DONE, _RATE)
 def read(change: ModelChange) -> Iterator[MetricValue]:
     """Return where the change is."""
     status = change.status()
-    for stage in _STAGES:
-        yield MetricValue(_STAGE, float(status.stage.value == stage), (stage,))
+    for stage in type(status.stage):
+        yield MetricValue(_STAGE, float(stage is status.stage), (stage.value,))
     yield MetricValue(_CHUNKS, status.total)
     yield MetricValue(_DONE, status.done)
     yield MetricValue(_RATE, status.chunks_per_second or 0.0)

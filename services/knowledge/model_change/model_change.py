@@ -60,7 +60,7 @@ class ModelChange:
         self._reporter = reporter or NullEventSink()
         self._admission = admission or Admission()
         self._deciding = threading.Lock()
-        size = weight_bytes(choice.coming) if choice.coming is not None else 0
+        self._weight_bytes = weight_bytes(choice.coming) if choice.coming is not None else 0
         self._worker = ChangeWorker(
             database,
             self._store,
@@ -70,7 +70,7 @@ class ModelChange:
             ingestion,
             parser,
             load,
-            size,
+            self._weight_bytes,
             self._reporter,
             self._admission,
         )
@@ -129,7 +129,7 @@ class ModelChange:
             error=coming.error if stage is ChangeStage.FAILED else "",
             hint=coming.hint if stage is ChangeStage.FAILED else "",
             brings=change_brings(serving, known),
-            cost=change_cost(known, total, coming, weight_bytes(target) if target is not None else 0),
+            cost=change_cost(known, total, coming, self._weight_bytes),
         )
 
     def measure(self, actor: Actor) -> ModelChangeStatus:
@@ -145,8 +145,7 @@ class ModelChange:
             coming = self._require()
             if coming.state is ChangeState.RUNNING:
                 raise ConflictError(_("The change is running, and measured all the time; nothing was done."))
-            files = self._choice.coming
-            size = coming.model_bytes or (weight_bytes(files) if files is not None else 0)
+            size = coming.model_bytes or self._weight_bytes
             with self._admission.reserve(size, _("The coming embedding model")):
                 rate, held = self._worker.measure(MEASURED_CHUNKS)
             self._store.update_coming(chunks_per_second=rate, model_bytes=held)

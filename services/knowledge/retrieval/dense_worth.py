@@ -15,10 +15,13 @@ from services.knowledge.retrieval.scoring import SCALED, SCALED_UNSPACED, USUAL,
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Cosines with a question by chunk, and the chunks' vectors in the same order, float32 (n, d)."""
+    """Cosines with a question by chunk, the chunks' vectors in the same order, float32 (n, d), and the beginnings of
+    their texts.
+    """
 
     cosines: dict[int, float] = field(default_factory=dict)
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    beginnings: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,14 @@ class Worth:
     usual: Baseline = USUAL
 
 
-def worth_of(scale: CosineScale, question: str, compared: Compared, texts: Mapping[int, str]) -> Worth:
-    """Return what cosines are worth; `texts` are the beginnings of the chunks.
-
-    Chunks in a script that the model does not relate to the question's are worth nothing.
-    """
+def worth_of(scale: CosineScale, question: str, compared: Compared) -> Worth:
+    """Return what cosines are worth; chunks in a script that the model does not relate to the question's, nothing."""
     asked = main_script(question)
     popularity = scale.popularity(compared.vectors, asked)
     worth: dict[int, float] = {}
     foreign: set[int] = set()
     for place, (chunk, cosine) in enumerate(compared.cosines.items()):
-        script = main_script(texts.get(chunk, question))
+        script = main_script(compared.beginnings[chunk])
         known = None if not asked or not script or related_scripts(asked, script) else scale.knows(asked, script)
         if known is None:
             worth[chunk] = scale.scaled(cosine, asked, script)

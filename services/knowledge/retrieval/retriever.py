@@ -350,8 +350,7 @@ class Retriever:
         """Return what the model's cosines of chunks are worth for a question."""
         if self.trust is None or model is None or not compared.cosines:
             return Worth(compared.cosines)
-        scale = self.trust.scale_of(model.encoder)
-        return worth_of(scale, query, compared, self._chunks.beginnings(list(compared.cosines)))
+        return worth_of(self.trust.scale_of(model.encoder), query, compared)
 
     def _compared(
         self, model: DenseModel | None, vector: Vector | None, ids: Sequence[int]
@@ -361,11 +360,11 @@ class Retriever:
         """
         if model is None or vector is None or not ids:
             return Compared(), {}
-        present, vectors, kinds = self._chunks.vectors_and_kinds(ids, model.encoder.fingerprint)
-        if not len(present) or vectors.shape[1] != len(vector):
+        found = self._chunks.comparable(ids, model.encoder.fingerprint)
+        if not len(found.ids) or found.vectors.shape[1] != len(vector):
             return Compared(), {}
-        cosines = dict(zip(present.tolist(), (vectors @ vector).tolist(), strict=True))
-        return Compared(cosines, vectors), kinds
+        cosines = dict(zip(found.ids.tolist(), (found.vectors @ vector).tolist(), strict=True))
+        return Compared(cosines, found.vectors, found.beginnings), found.kinds
 
     def _hits(
         self,

@@ -33,13 +33,12 @@ _MODEL_VECTORS = (
     .select_from(chunks.outerjoin(chunk_vectors, _BESIDE))
     .where(WANTED)
 )
-# Those of chunks that the model answers for.
-_OWN_VECTORS_AND_KINDS = (
-    _MODEL_VECTORS.add_columns(chunks.c.kind)
+# Of chunks that the model answers for.
+_COMPARABLE = (
+    _MODEL_VECTORS.add_columns(chunks.c.kind, sa.func.substr(chunks.c.text, 1, _BEGINNING))
     .join(revisions, revisions.c.id == chunks.c.revision_id)
     .where(revisions.c.fingerprint == sa.bindparam("model"))
 )
-_BEGINNINGS = sa.select(chunks.c.id, sa.func.substr(chunks.c.text, 1, _BEGINNING)).where(WANTED)
 _HITS = (
     sa.select(
         chunks.c.id,
@@ -96,6 +95,20 @@ class HitRow:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ComparableChunks:
+    """Chunks whose vectors are of one model: ids int64 (n,), vectors float32 (n, d), normalised, in the same order.
+
+    By id: `kinds`, what those that are not prose look like (`TextKind`), and `beginnings` of the texts, enough to see
+    their script.
+    """
+
+    ids: Ids
+    vectors: Vectors
+    kinds: dict[int, str]
+    beginnings: dict[int, str]
+
+
 class ChunkStore:
     """Reads chunks and vectors for index and retrieval: only those of active revisions. Thread-safe."""
 
@@ -108,22 +121,7 @@ class ChunkStore:
         The group is the collection's id, or -1 where the document is disabled. With `fingerprint`, only chunks
         whose vectors that embedder made.
         """
-        group = sa.case((documents.c.enabled, documents.c.collection_id), else_=-1)
-        query = (
-            sa.select(chunks.c.id, group)
-            .select_from(documents)
-            .join(chunks, chunks.c.revision_id == documents.c.active_revision_id)
-        )
-        if fingerprint is not None:
-            query = query.join(revisions, revisions.c.id == documents.c.active_revision_id).where(
-                revisions.c.fingerprint == fingerprint
-            )
-        with self._database.read() as connection:
-            rows = connection.execute(query.execution_options(yield_per=10_000))
-            flat = np.fromiter((value for row in rows for value in row), dtype=np.int64)
-        pairs = flat.reshape(-1, 2)
-        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-        return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+        return indexed_ids(self._database, None if fingerprint is None else revisions.c.fingerprint == fingerprint)
 
     def vectors(self, ids: Sequence[int] | Ids, fingerprint: str | None = None) -> tuple[Ids, Vectors]:
         """Return (ids, vectors) in the order asked for: int64 (n,) and float32 (n, d), normalised.
@@ -140,22 +138,19 @@ class ChunkStore:
                 found.update((row[0], row[1]) for row in rows)
         return _in_order(wanted, found)
 
-    def vectors_and_kinds(self, ids: Sequence[int], fingerprint: str) -> tuple[Ids, Vectors, dict[int, str]]:
-        """Return what `vectors` returns, and what those of the chunks that are not prose look like (`TextKind`).
-
-        Chunks of which another model than `fingerprint` made the vectors are left out.
-        """
+    def comparable(self, ids: Sequence[int], fingerprint: str) -> ComparableChunks:
+        """Return those of the given chunks whose vectors the model `fingerprint` made, in the order asked for."""
         found: dict[int, bytes] = {}
         kinds: dict[int, str] = {}
+        beginnings: dict[int, str] = {}
         with self._database.read() as connection:
             for part in _parts(list(ids)):
-                for chunk, vector, kind in connection.execute(
-                    _OWN_VECTORS_AND_KINDS, {**id_list(part), "model": fingerprint}
-                ):
-                    found[chunk] = vector
+                rows = connection.execute(_COMPARABLE, {**id_list(part), "model": fingerprint})
+                for chunk, vector, kind, beginning in rows:
+                    found[chunk], beginnings[chunk] = vector, beginning
                     if kind is not None and kind != TextKind.PROSE.value:
                         kinds[chunk] = kind
-        return *_in_order(ids, found), kinds
+        return ComparableChunks(*_in_order(ids, found), kinds, beginnings)
 
     def first_vectors(self, revision_ids: Sequence[int], most: int, fingerprint: str) -> Iterator[tuple[str, Vectors]]:
         """Yield how the text of the first chunks of revisions begins, at most so many of each, and the vectors that the
@@ -179,14 +174,6 @@ class ChunkStore:
                 rows = connection.execute(query, {"model": fingerprint}).all()
             for text, vector in rows:
                 yield text, np.frombuffer(vector, dtype="<f4").astype(np.float32, copy=False)
-
-    def beginnings(self, ids: Sequence[int] | Ids) -> dict[int, str]:
-        """Return how the text of each of the given chunks begins: enough to see its script."""
-        found: dict[int, str] = {}
-        with self._database.read() as connection:
-            for part in _parts([int(i) for i in ids]):
-                found.update((row[0], row[1]) for row in connection.execute(_BEGINNINGS, id_list(part)))
-        return found
 
     def iter_vectors(
         self, ids: Sequence[int] | Ids, batch: int = 4096, fingerprint: str | None = None
@@ -228,6 +215,24 @@ class ChunkStore:
             for part in _parts([int(i) for i in ids], batch):
                 query = sa.select(chunks.c.id, chunks.c.text).where(chunks.c.id.in_(part))
                 yield [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def indexed_ids(database: Database, condition: sa.ColumnElement[bool] | None = None) -> tuple[Ids, Ids]:
+    """Return (ids, groups) as `ChunkStore.active_ids`, of the chunks whose revisions meet a condition."""
+    group = sa.case((documents.c.enabled, documents.c.collection_id), else_=-1)
+    query = (
+        sa.select(chunks.c.id, group)
+        .select_from(documents)
+        .join(chunks, chunks.c.revision_id == documents.c.active_revision_id)
+    )
+    if condition is not None:
+        query = query.join(revisions, revisions.c.id == documents.c.active_revision_id).where(condition)
+    with database.read() as connection:
+        rows = connection.execute(query.execution_options(yield_per=10_000))
+        flat = np.fromiter((value for row in rows for value in row), dtype=np.int64)
+    pairs = flat.reshape(-1, 2)
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
 def _in_order(wanted: Sequence[int], found: Mapping[int, bytes]) -> tuple[Ids, Vectors]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from services.core.database import Database
-from services.knowledge.store.chunks import Ids, Vectors
+from services.knowledge.store.chunks import Ids, Vectors, indexed_ids
 from services.knowledge.store.prepared import NOT_EMBEDDED
 from services.knowledge.store.tables import chunk_vectors, chunks, documents, embedding_models, revisions
 
@@ -210,19 +210,7 @@ class ModelChangeStore:
 
     def searchable_ids(self) -> tuple[Ids, Ids]:
         """Return (ids, groups) of what is in the index after the switch, as `ChunkStore.active_ids` does."""
-        group = sa.case((documents.c.enabled, documents.c.collection_id), else_=-1)
-        query = (
-            sa.select(chunks.c.id, group)
-            .select_from(documents)
-            .join(chunks, chunks.c.revision_id == documents.c.active_revision_id)
-            .join(revisions, revisions.c.id == chunks.c.revision_id)
-            .where(_OURS)
-        )
-        with self._database.read() as connection:
-            rows = connection.execute(query.execution_options(yield_per=10_000))
-            pairs = np.fromiter((value for row in rows for value in row), dtype=np.int64).reshape(-1, 2)
-        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-        return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+        return indexed_ids(self._database, _OURS)
 
     def has_beside(self) -> bool:
         """Return whether there are vectors beside."""

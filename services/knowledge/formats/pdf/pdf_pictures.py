@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from services.core.errors import NotFoundError
@@ -11,7 +12,7 @@ from services.core.i18n import _
 from services.knowledge.formats.page_marks import ShareBox, marked_png
 from services.knowledge.formats.pdf.pdf import damaged, open_document
 from services.knowledge.formats.pdf.pdf_page import page_objects
-from services.knowledge.text.sentences import clauses
+from services.knowledge.text.page_letters import PageLetters, Spans
 
 if TYPE_CHECKING:
     import pypdfium2  # type: ignore[import-untyped]
@@ -59,18 +60,10 @@ def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[
     """
     page_objects(page)
     with closing(page.get_textpage()) as text_page:
-        letters = _Letters(text_page)
+        letters = PageLetters(_characters(text_page), lambda before, at: at - before <= 1)
         boxes = 0
         for wanted in highlight:
-            spans = letters.find(wanted) or [
-                span
-                for line in wanted.split("\n")
-                for span in (
-                    letters.find(line) or letters.find_cells(line.split("|"))
-                    if "|" in line
-                    else [span for part in clauses(line) if len(part) >= 8 for span in letters.find(part)]
-                )
-            ]
+            spans = letters.find_parts(wanted, partial(_find_cells, letters))
             for first, last in spans:
                 for rectangle in range(text_page.count_rects(first, last - first + 1)):
                     boxes += 1
@@ -79,52 +72,25 @@ def _boxes(page: pypdfium2.PdfPage, highlight: Sequence[str]) -> Iterator[tuple[
                     yield text_page.get_rect(rectangle)
 
 
-class _Letters:
-    """The letters and digits of a page in lower case, each with the index of its character on the page."""
+def _characters(text_page: Any) -> Iterator[tuple[str, int]]:
+    """Yield the letters and digits of a page with their places among its characters."""
+    import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
 
-    def __init__(self, text_page: Any) -> None:
-        import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
+    for index in range(max(text_page.count_chars(), 0)):
+        code = pdfium.FPDFText_GetUnicode(text_page, index)
+        if 0 < code < 0x110000 and chr(code).isalnum():
+            yield chr(code), index
 
-        letters: list[str] = []
-        self._positions: list[int] = []
-        for index in range(max(text_page.count_chars(), 0)):
-            code = pdfium.FPDFText_GetUnicode(text_page, index)
-            character = chr(code) if 0 < code < 0x110000 else " "
-            if character.isalnum():
-                for folded in character.casefold():
-                    letters.append(folded)
-                    self._positions.append(index)
-        self._text = "".join(letters)
 
-    def find(self, wanted: str) -> list[tuple[int, int]]:
-        """Return (first, last) character of each occurrence of `wanted` that is not inside a longer word."""
-        needle = "".join(character for character in wanted.casefold() if character.isalnum())
-        found: list[tuple[int, int]] = []
-        start = self._text.find(needle) if needle else -1
-        while start >= 0 and len(found) < _MAX_BOXES:
-            end = start + len(needle)
-            if not (self._inside_word(start) or self._inside_word(end)):
-                found.append((self._positions[start], self._positions[end - 1]))
-                start = self._text.find(needle, end)
-            else:
-                start = self._text.find(needle, start + 1)
-        return found
-
-    def find_cells(self, cells: Sequence[str]) -> list[tuple[int, int]]:
-        """Return (first, last) character of a table row's cells: where the longest one is, and the others near it."""
-        found = {cell: spans for cell in cells if cell.strip() and (spans := self.find(cell))}
-        if not found:
-            return []
-        anchor = max(found, key=len)
-        chosen: list[tuple[int, int]] = []
-        for place in found[anchor]:
-            near = [min(spans, key=lambda span: abs(span[0] - place[0])) for spans in found.values()]
-            near = [span for span in near if abs(span[0] - place[0]) <= _ROW_CHARACTERS]
-            chosen = near if len(near) > len(chosen) else chosen
-        return chosen
-
-    def _inside_word(self, at: int) -> bool:
-        """Whether the letters before and at `at` belong to one word of a script written with spaces."""
-        if not 0 < at < len(self._text) or self._positions[at] - self._positions[at - 1] > 1:
-            return False
-        return self._text[at] < "\u0e00" and self._text[at - 1] < "\u0e00"
+def _find_cells(letters: PageLetters, cells: Sequence[str]) -> Spans:
+    """Return (first, last) character of a table row's cells: where the longest one is, and the others near it."""
+    found = {cell: spans for cell in cells if cell.strip() and (spans := letters.find(cell))}
+    if not found:
+        return []
+    anchor = max(found, key=len)
+    chosen: Spans = []
+    for place in found[anchor]:
+        near = [min(spans, key=lambda span: abs(span[0] - place[0])) for spans in found.values()]
+        near = [span for span in near if abs(span[0] - place[0]) <= _ROW_CHARACTERS]
+        chosen = near if len(near) > len(chosen) else chosen
+    return chosen

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from console.cli.terminal import quiet_logs
-from services.core.i18n import _, use_language
+from services.core.i18n import _, use_terminal_language
 from services.core.local_token import read_local_token
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
@@ -24,7 +24,6 @@ _ROUTES = {
     "resume": ("POST", "/change/resume"),
     "cancel": ("DELETE", "/change"),
 }
-ACTIONS = tuple(_ROUTES)
 
 
 def embedding_model(settings: Settings, action: str, *, as_json: bool) -> int:
@@ -32,7 +31,7 @@ def embedding_model(settings: Settings, action: str, *, as_json: bool) -> int:
 
     Without a server nothing is embedded: what is decided is done by the next start of the console.
     """
-    use_language(settings.language)
+    use_terminal_language(settings.language)
     quiet_logs(settings)
     holder = DataLock(settings.data_dir).holder()
     if holder is None:

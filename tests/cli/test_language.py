@@ -49,3 +49,9 @@ def test_help_is_told_in_the_language_of_the_terminal() -> None:
         asked = translated("Ask the documents and print the answer with its sources.")
     assert asked in spoken("ask", "--help", LC_ALL="zh_CN.UTF-8")
     assert "Ask the documents and print" in spoken("ask", "--help")
+
+
+def test_every_command_asks_the_terminal() -> None:
+    """One that takes the setting alone would speak another language than those beside it."""
+    commands = sorted((ROOT / "console" / "cli").glob("*.py"))
+    assert [path.name for path in commands if " use_language(" in path.read_text(encoding="utf-8")] == []

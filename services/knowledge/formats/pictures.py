@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # A sheet of A0 at 300 dpi has 139 million pixels.
 MOST_PIXELS = 140_000_000
 MOST_PAGES = 5_000
-# A side of fewer pixels holds no text that can be read.
-LEAST_SIDE = 8
 # Text recognition gets no larger side: more costs time and shows nothing new.
 MOST_SIDE = 4_000
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")

@@ -48,11 +48,6 @@ class CosineScale:
     asked: Mapping[str, Vectors]
 
     @property
-    def dimension(self) -> int:
-        """Length of the model's vectors."""
-        return int(next(iter(self.asked.values())).shape[1])
-
-    @property
     def is_needed(self) -> bool:
         """Whether the model's cosines of unrelated texts are far from 0."""
         return self.background[_ENGLISH] >= _NEAR_ZERO

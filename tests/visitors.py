@@ -53,12 +53,15 @@ class Visitor:
         self.page = ""
         self.elements: dict[str, Element] = {}  # by kind: the uploader and the field for questions
         self.buttons: dict[str, tuple[str, str]] = {}  # by label: widget and fragment ("": none)
+        self.fields: dict[str, tuple[str, str]] = {}  # by label: the same
         self.fragments: set[str] = set()
         self.beats: dict[str, str] = {}  # by fragment: the trigger of its heartbeat
         self.table = "", ""  # widget and fragment of the table that was drawn last
         self.dialogs: list[str] = []  # titles of those that were opened
         self.texts: list[str] = []
         self.menu: list[str] = []  # paths of the pages in it
+        self.hashes: dict[str, str] = {}  # by path of a page: how messages name it
+        self.runs: list[str] = []  # hashes of the pages that were run
 
     def open(self, page: str = "", query: str = "") -> None:
         """Go to a page of the navigation ("" is the chat), with a query in its address, and wait until it has run."""
@@ -140,13 +143,22 @@ class Visitor:
         self._run(fragment if with_tick_of is None else with_tick_of)
         del self._states[widget]
 
-    def select_row(self, row: int) -> None:
-        """Tick a row of the page's table; it stays until another page is opened."""
-        table, fragment = self.table
-        state = WidgetState(id=table)
-        state.string_value = json.dumps({"selection": {"rows": [row], "columns": []}})
-        self._states[table] = state
+    def select_row(self, *rows: int) -> None:
+        """Tick rows of the page's table alone; they stay until another page is opened."""
+        self._select(rows)
+        self._run(self.table[1])
+
+    def type_into(self, label: str, text: str, *, rows: tuple[int, ...]) -> None:
+        """Type into a field, in the moment in which the table tells that these rows alone are ticked."""
+        self._select(rows)
+        widget, fragment = self.fields[label]
+        self._states[widget] = WidgetState(id=widget, string_value=text)
         self._run(fragment)
+
+    def _select(self, rows: tuple[int, ...]) -> None:
+        state = WidgetState(id=self.table[0])
+        state.string_value = json.dumps({"selection": {"rows": list(rows), "columns": []}})
+        self._states[state.id] = state
 
     def tick(self, fragment: str) -> None:
         """Run one fragment, as its heartbeat does, in the moment in which all others tick, too."""
@@ -156,6 +168,16 @@ class Visitor:
             self._states[state.id] = state
         self._run(fragment)
         self._states = {name: state for name, state in self._states.items() if not state.json_trigger_value}
+
+    def leave_in_a_tick(self, page: str, fragment: str) -> None:
+        """Follow a link to another page while a fragment of this one ticks: the tick still names this page."""
+        left, self.page = self.page, page
+        for name, part in ((page, ""), (left, fragment)):
+            message = BackMsg()
+            message.rerun_script.fragment_id = part
+            message.rerun_script.page_script_hash = self.hashes[name]
+            self._connection.send(message.SerializeToString())
+        self._receive("script_finished")
 
     def closed(self, seconds: float) -> int:
         """Return the code with which the service closed the connection; fails if it has not done so by then."""
@@ -205,8 +227,11 @@ class Visitor:
             kind = message.WhichOneof("type")
             if kind == "new_session":
                 self.session_id = message.new_session.initialize.session_id
+                self.runs.append(message.new_session.page_script_hash)
             elif kind == "navigation":
-                self.menu = [page.url_pathname for page in message.navigation.app_pages if not page.is_hidden]
+                pages = message.navigation.app_pages
+                self.menu = [page.url_pathname for page in pages if not page.is_hidden]
+                self.hashes = {page.url_pathname: page.page_script_hash for page in pages}
             elif kind == "page_info_changed":
                 self.query = message.page_info_changed.query_string
             elif kind == "session_event" and message.session_event.HasField("script_compilation_exception"):
@@ -228,6 +253,8 @@ class Visitor:
             self.elements[name] = element
         elif name == "button":
             self.buttons[element.button.label] = element.button.id, fragment
+        elif name == "text_input":
+            self.fields[element.text_input.label] = element.text_input.id, fragment
         elif name == "bidi_component":
             self.beats[fragment] = element.bidi_component.id
         elif name == "dataframe" and element.dataframe.id:

@@ -4,14 +4,13 @@ import json
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+from playwright.sync_api import Browser, Page, expect
 
 from services.core.machine import MEGABYTE
 from tests.browser.conftest import Watch
@@ -111,19 +110,6 @@ def open_budget(browser: Browser, server: Server, watch: Watch) -> Page:
     return page
 
 
-def open_page(page: Page, name: str, landmark: Locator) -> None:
-    """Go to a page by the menu; Streamlit can lose a click that comes in the moment of a tick: then again."""
-
-    def opened() -> bool:
-        page.get_by_role("link", name=name).first.click()
-        with suppress(PlaywrightTimeoutError):
-            landmark.wait_for(timeout=PATIENCE / 9)
-            return True
-        return False
-
-    eventually(opened, seconds=PATIENCE / 1000, what=f"the page {name}")
-
-
 def test_real_work_crosses_each_watermark_and_the_page_tells(
     browser: Browser, tight: Tight, watch: Watch, tmp_path: Path
 ) -> None:
@@ -166,7 +152,7 @@ def test_real_work_crosses_each_watermark_and_the_page_tells(
     # The tab is closed: its files are nobody's any more.
     server.process.send_signal(signal.SIGUSR2)
     expect(banner).to_be_hidden(timeout=PATIENCE)
-    open_page(page, "Budget", head)
+    page.get_by_role("link", name="Budget").first.click()
     expect(head).to_contain_text("Calm:", timeout=PATIENCE)
     expect(page.locator(".st-key-decisions")).to_contain_text("files and long questions are taken in again")
     server.wait_finished(server.add("more.txt", b"more text"))

@@ -59,7 +59,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
         actor, **filters, limit=_ROWS, offset=(number - 1) * _ROWS, order=order, descending=descending
     )
     with table:
-        _rows(library, documents)
+        _rows(library, documents, text)
     with actions:
         _bulk_actions(library, documents)
 
@@ -112,12 +112,13 @@ def _empty(*, filtered: bool) -> None:
         )
 
 
-def _rows(library: Library, documents: Sequence[Document]) -> None:
+def _rows(library: Library, documents: Sequence[Document], found_by: str) -> None:
+    """Draw the table of `documents`, which were found by this text."""
     import pandas as pd
 
     state = state_of(DocumentsState)
     ids = tuple(document.id for document in documents)
-    if ids != state.shown:  # the selection refers to row numbers: other rows need another widget
+    if ids != state.shown:  # selection and clicks refer to row numbers: other rows need other widgets
         state.shown = ids
         state.tables += 1
     key = f"documents-{state.tables}"
@@ -144,12 +145,18 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
         placeholder="",
         height="content" if len(ids) <= 16 else 600,
         alt=_("Documents"),
-        on_select=partial(_store_selection, key),
+        on_select=partial(_store_selection, key, ids, found_by),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [row for row, i in enumerate(ids) if i in state.selected]}},
         column_config={
             "open": column.ButtonColumn(
-                "", width=40, type="tertiary", key="document-open", on_click=_open, help=_("Open")
+                "",
+                width=40,
+                type="tertiary",
+                key=f"document-open-{state.tables}",
+                on_click=_open,
+                args=(f"document-open-{state.tables}", ids),
+                help=_("Open"),
             ),
             "name": column.TextColumn(_("Name"), width=250),
             "status": column.MultiselectColumn(
@@ -162,9 +169,9 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
                 _("On"),
                 width=40,
                 type="tertiary",
-                key="document-toggle",
+                key=f"document-toggle-{state.tables}",
                 on_click=_toggle,
-                args=(library,),
+                args=(library, f"document-toggle-{state.tables}", ids),
                 help=_("Whether answers use it"),
             ),
             "collection": column.TextColumn(_("Collection"), width=96),
@@ -181,26 +188,29 @@ def _rows(library: Library, documents: Sequence[Document]) -> None:
     )
 
 
-def _store_selection(key: str) -> None:
+def _store_selection(key: str, ids: tuple[int, ...], found_by: str) -> None:
     state = state_of(DocumentsState)
-    rows = st.session_state[key].selection.rows
-    here = {state.shown[row] for row in rows if row < len(state.shown)}
-    state.selected = frozenset((state.selected - set(state.shown)) | here)
+    here = {ids[row] for row in st.session_state[key].selection.rows if row < len(ids)}
+    kept = state.selected - set(ids)
+    if (st.session_state.get(Key.DOCUMENT_SEARCH) or "").strip() != found_by:
+        # The browser's table may lose its ticks to the field in which somebody types. The table is drawn anew.
+        kept, state.shown = state.selected, ()
+    state.selected = kept | here
 
 
-def _clicked_id(key: str) -> int | None:
-    shown = state_of(DocumentsState).shown
+def _clicked(key: str, ids: tuple[int, ...]) -> int | None:
+    """Return the id of the document whose button in the table was pressed."""
     row = int(st.session_state[key].row)
-    return shown[row] if row < len(shown) else None
+    return ids[row] if row < len(ids) else None
 
 
-def _open() -> None:
-    set_query(Query.DOCUMENT, _clicked_id("document-open"))
+def _open(key: str, ids: tuple[int, ...]) -> None:
+    set_query(Query.DOCUMENT, _clicked(key, ids))
     st.rerun()  # the details take the whole page, not this fragment
 
 
-def _toggle(library: Library) -> None:
-    document_id = _clicked_id("document-toggle")
+def _toggle(library: Library, key: str, ids: tuple[int, ...]) -> None:
+    document_id = _clicked(key, ids)
     if document_id is not None:
         attempt(_switch, library, document_id)
 

@@ -247,7 +247,8 @@ def patch_fragment_targets() -> None:
 
     The browser puts simultaneous changes into one message and names only the first fragment among them (pull request
     12747 there). A click at the moment of a tick, or while the browser was busy, ran the ticking fragment only: the
-    click was lost. Idempotent, for the whole process.
+    click was lost. And until it hears of the next page, the browser names the one that is being left: Streamlit would
+    run that one again for a tick, in place of the page whose link was followed. Idempotent, for the whole process.
     """
     if getattr(AppSession.request_rerun, "patched", False):
         return
@@ -255,6 +256,8 @@ def patch_fragment_targets() -> None:
 
     def request_rerun(self: AppSession, client_state: ClientState | None) -> None:
         if client_state is not None:
+            if client_state.fragment_id and _is_left(self, client_state.page_script_hash):
+                return
             widgets = client_state.widget_states.widgets
             pressed = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
             client_state = _with_target(self, client_state, pressed)
@@ -262,6 +265,13 @@ def patch_fragment_targets() -> None:
 
     request_rerun.patched = True  # type: ignore[attr-defined]  # a mark on the function
     AppSession.request_rerun = request_rerun  # type: ignore[method-assign]  # there is no hook
+
+
+def _is_left(session: AppSession, page: str) -> bool:
+    """Return whether another page than `page` (a hash; "": not known) was asked for last."""
+    runner = session._scriptrunner
+    asked = runner._requests._rerun_data if runner is not None else session._client_state
+    return bool(page and asked.page_script_hash) and asked.page_script_hash != page
 
 
 def _with_target(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:

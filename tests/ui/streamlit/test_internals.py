@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import streamlit as st
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.caching import cache_data_api, cache_resource_api
 from streamlit.runtime.caching.storage.in_memory_cache_storage_wrapper import InMemoryCacheStorageWrapper
@@ -19,6 +20,8 @@ from streamlit.runtime.memory_session_storage import MemorySessionStorage
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import ScriptRunContext
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
 from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -60,6 +63,13 @@ def test_sessions_have_their_parts() -> None:
     assert isinstance(MemorySessionStorage()._cache, TTLCache)
     assert {"_data", "_expirations"} <= set(vars(TTLCache(maxsize=1, ttl=1)))
     assert list(inspect.signature(TTLCache.expire).parameters) == ["self", "at_time"]
+
+
+def test_a_runner_has_what_was_asked_of_it() -> None:
+    """A tick of a page that is being left is told by it."""
+    assert "self._requests = ScriptRequests()" in inspect.getsource(ScriptRunner.__init__)
+    assert ScriptRequests()._rerun_data.page_script_hash == ""
+    assert "page_script_hash" in ClientState.DESCRIPTOR.fields_by_name
 
 
 def test_the_server_gives_the_storage_its_time() -> None:

@@ -37,6 +37,19 @@ def test_a_click_in_a_fragment_is_not_lost_to_the_tick_of_another(server: Server
         assert set(visitor.dialogs) == {"Delete 1 document?"}
 
 
+def test_a_selected_row_stays_while_somebody_types(server: Server) -> None:
+    """The browser's table may lose its ticks to the field: a bulk action would be switched off, or take other rows."""
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
+        visitor.select_row(0)
+        visitor.texts.clear()
+        visitor.type_into("Find by name", "otter", rows=())
+        assert "1 selected" in visitor.texts
+        visitor.texts.clear()
+        visitor.select_row()
+        assert "1 selected" not in visitor.texts
+
+
 def test_a_tick_alone_runs_its_fragment_alone(server: Server) -> None:
     """Every tick would otherwise draw the whole page, twenty times a minute for each tab."""
     with visiting(server.url) as visitor:
@@ -47,3 +60,17 @@ def test_a_tick_alone_runs_its_fragment_alone(server: Server) -> None:
             visitor.tick(fragment)
         assert visitor.buttons
         assert "New collection" not in visitor.buttons
+
+
+def test_a_link_is_not_lost_to_a_tick_of_the_page_that_is_left(server: Server) -> None:
+    """The page that was left would run again in place of the one that was asked for, or its end would empty it."""
+    with visiting(server.url) as visitor:
+        visitor.open("documents")
+        for _ in range(5):
+            visitor.open("documents")
+            fragment = min(visitor.fragments)
+            visitor.runs.clear()
+            visitor.leave_in_a_tick("memory", fragment)
+            visitor.open("memory")
+            assert visitor.hashes["memory"] in visitor.runs
+            assert visitor.hashes["documents"] not in visitor.runs

@@ -259,7 +259,7 @@ def _settings(**given: Any) -> Settings:
         name = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
             nearest = nearest_setting(name)
-            hint = _("Is {nearest} meant?") if nearest else _("Remove it from {file}.")
+            hint = _("Did you mean {nearest}?") if nearest else _("Remove it from {file}.")
             raise BadInputError(
                 _("There is no setting {name}.").format(name=name), hint.format(nearest=nearest, file=config)
             ) from error

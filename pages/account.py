@@ -23,7 +23,7 @@ if actor.person_id is None:
         icon=":material/account_circle:",
     )
     if may_open(actor, PageName.PEOPLE):
-        st.page_link(page(PageName.PEOPLE), label=_("Make the first account"))
+        st.page_link(page(PageName.PEOPLE), label=_("Create the first account"))
 else:
     person = services.identity.account.person(actor)
     profile_view(person)

@@ -126,7 +126,7 @@ async def remove_second_factor(body: PasswordIn, context: Context, actor: Caller
     return Response(status_code=204)
 
 
-@router.post("/recovery-codes", dependencies=signed_in(), summary="Make new recovery codes", responses=_CHECKED)
+@router.post("/recovery-codes", dependencies=signed_in(), summary="Create new recovery codes", responses=_CHECKED)
 async def new_recovery_codes(body: PasswordIn, context: Context, actor: Caller) -> CodesOut:
     """Return new recovery codes; the old ones are no longer accepted."""
     codes = await context.threads.call(_identity(context).account.new_recovery_codes, actor, body.password)
@@ -173,7 +173,7 @@ async def tokens(context: Context, actor: Caller) -> TokensOut:
     "/tokens",
     dependencies=signed_in(),
     status_code=201,
-    summary="Make an API token",
+    summary="Create an API token",
     responses=problem_responses(401, 403, 409),
 )
 async def add_token(body: TokenIn, context: Context, actor: Caller) -> NewTokenOut:

@@ -135,9 +135,9 @@ async def people(context: Context, actor: Caller) -> PeopleOut:
     return PeopleOut(people=await context.threads.call(_identity(context).accounts.all, actor))
 
 
-@router.post("", dependencies=_PEOPLE, status_code=201, summary="Make an account", responses=_TAKEN)
+@router.post("", dependencies=_PEOPLE, status_code=201, summary="Create an account", responses=_TAKEN)
 async def add(body: PersonIn, context: Context, actor: Caller) -> Person:
-    """Make an account. From the first one on, nobody passes without signing in."""
+    """Create an account. From the first one on, nobody passes without signing in."""
     role = Role(body.role) if body.role else None
     return await context.threads.call(
         _identity(context).accounts.add,
@@ -242,7 +242,7 @@ async def tokens(person_id: PersonId, context: Context, actor: Caller) -> Tokens
     "/{person_id}/tokens",
     dependencies=_PEOPLE,
     status_code=201,
-    summary="Make an API token for somebody",
+    summary="Create an API token for somebody",
     responses=_LAST,
 )
 async def add_token(person_id: PersonId, body: TokenIn, context: Context, actor: Caller) -> NewTokenOut:
@@ -266,9 +266,9 @@ async def groups(context: Context, actor: Caller) -> GroupsOut:
     return GroupsOut(groups=await context.threads.call(_identity(context).groups.all, actor))
 
 
-@groups_router.post("", dependencies=_PEOPLE, status_code=201, summary="Make a group", responses=_TAKEN)
+@groups_router.post("", dependencies=_PEOPLE, status_code=201, summary="Create a group", responses=_TAKEN)
 async def add_group(body: GroupIn, context: Context, actor: Caller) -> GroupInfo:
-    """Make a group without members."""
+    """Create a group without members."""
     return await context.threads.call(_identity(context).groups.add, actor, body.name)
 
 

@@ -49,7 +49,7 @@ def title(kind: ErrorKind | None) -> str:
     return {
         ErrorKind.BAD_INPUT: _("The input cannot be used"),
         ErrorKind.NOT_FOUND: _("Not found"),
-        ErrorKind.CONFLICT: _("Does not fit the present state"),
+        ErrorKind.CONFLICT: _("Conflicts with the current state"),
         ErrorKind.TOO_LARGE: _("Too large"),
         ErrorKind.BUSY: _("All slots are taken"),
         ErrorKind.TIMED_OUT: _("The time limit was reached"),

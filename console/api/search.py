@@ -88,7 +88,7 @@ def _search(context: ApiContext, actor: Actor, body: SearchIn, scope: RequestSco
     if missing:
         raise NotFoundError(
             _("There is no collection {id}; nothing was searched.").format(id=min(missing)),
-            _("GET /api/collections lists those that there are."),
+            _("GET /api/collections lists them."),
         )
     given = {
         name: value

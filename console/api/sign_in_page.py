@@ -142,7 +142,7 @@ def _code_form(form: SignInForm) -> str:
     again = f'<p class="quiet"><a href="sign-in?next={quote(form.place, safe="")}">{escape(_("Start again"))}</a></p>'
     return (
         f'<p>{escape(hint)}</p><form method="post" action="sign-in">'
-        + _field("code", _("Code"), "text", "one-time-code", CODE_CHARACTERS, focus=True)
+        + _field("code", _("Verification code"), "text", "one-time-code", CODE_CHARACTERS, focus=True)
         + _hidden("step", form.step)
         + _hidden("next", form.place)
         + _button(_("Continue"))

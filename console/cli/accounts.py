@@ -17,15 +17,15 @@ from services.core.settings import Settings
 
 
 def add_user(settings: Settings, name: str, role: str | None, *, from_stdin: bool) -> int:
-    """Make an account; returns the exit code."""
+    """Create an account; returns the exit code."""
     with _opened(settings) as client:
         added = client.add_person(name, role, read_password(from_stdin=from_stdin))
         first = len(client.people()) == 1
     click.echo(_("{name} has an account with the role {role}").format(name=_shown(added), role=added["role"]))
     if not added["has_password"]:
-        click.echo(_("It has no password: set one with `millpond users set-password`, or make API tokens for it"))
+        click.echo(_("It has no password: set one with `millpond users set-password`, or create API tokens for it"))
     if first:
-        click.echo(_("From now on everybody signs in; the collections of before are shared with everyone"))
+        click.echo(_("From now on everybody signs in; the collections that existed before are shared with everyone"))
     return 0
 
 
@@ -93,10 +93,10 @@ def delete_user(settings: Settings, name: str, *, confirmed: bool) -> int:
 
 
 def add_group(settings: Settings, name: str) -> int:
-    """Make a group; returns the exit code."""
+    """Create a group; returns the exit code."""
     with _opened(settings) as client:
         added = client.add_group(name)
-    click.echo(_("The group {name} is made").format(name=_shown(added)))
+    click.echo(_("The group {name} was created").format(name=_shown(added)))
     return 0
 
 

@@ -56,7 +56,7 @@ def refuse_exposure(
                 "Millpond does not listen on {host}: there is no sign-in, so everybody who can reach it could read and "
                 "delete your documents."
             ).format(host=host),
-            _("Make an account first (millpond users add NAME --role admin); TLS or a reverse proxy is needed, too.")
+            _("Create an account first (millpond users add NAME --role admin); TLS or a reverse proxy is needed, too.")
             + f" {otherwise}",
         )
     if not (settings.tls_cert or settings.trusted_proxies):

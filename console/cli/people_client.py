@@ -29,7 +29,7 @@ class PeopleClient(Protocol):
         """Return everybody."""
 
     def add_person(self, name: str, role: str | None, password: str | None) -> Row:
-        """Make an account."""
+        """Create an account."""
 
     def change_person(self, person_id: int, **changes: Any) -> Row:
         """Change `role`, `disabled` or `password`."""
@@ -41,7 +41,7 @@ class PeopleClient(Protocol):
         """Return all groups."""
 
     def add_group(self, name: str) -> Row:
-        """Make a group."""
+        """Create a group."""
 
     def delete_group(self, group_id: int) -> None:
         """Delete a group."""

@@ -41,7 +41,7 @@ def _add_users(
     @_PASSWORD
     @data_dir
     def add(name: str, role: str | None, password_stdin: bool, data_dir: Path | None) -> None:
-        """Make an account. The password is typed, or read from standard input."""
+        """Create an account. The password is typed, or read from standard input."""
         from console.cli.accounts import add_user
 
         sys.exit(add_user(settings_of(data_dir), name, role, from_stdin=password_stdin))
@@ -122,7 +122,7 @@ def _add_groups(
     @click.argument("name")
     @data_dir
     def add(name: str, data_dir: Path | None) -> None:
-        """Make a group."""
+        """Create a group."""
         from console.cli.accounts import add_group
 
         sys.exit(add_group(settings_of(data_dir), name))
@@ -178,7 +178,7 @@ def _add_tokens(
     @click.option("--label", default="command line", help="What it is for, as lists show it.")
     @data_dir
     def create(name: str, scopes: tuple[str, ...], days: int | None, label: str, data_dir: Path | None) -> None:
-        """Make an API token of the person NAME; it is printed last, on a line of its own."""
+        """Create an API token for the person NAME; it is printed last, on a line of its own."""
         from console.cli.accounts import create_token
 
         sys.exit(create_token(settings_of(data_dir), name, scopes, days, label))

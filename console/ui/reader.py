@@ -89,7 +89,7 @@ def language_choice() -> None:
         _("Language"),
         choices,
         index=choices.index(chosen) if chosen in choices else 0,
-        format_func=lambda name: LANGUAGES.get(name) or _("As the browser asks"),
+        format_func=lambda name: LANGUAGES.get(name) or _("Same as the browser"),
         key=Key.LANGUAGE,
         on_change=_choose,
         width=320,

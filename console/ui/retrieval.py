@@ -29,7 +29,7 @@ def retrieval_form(services: Services) -> None:
     with st.form("retrieval-form"):
         query = st.text_area(_("Query"), key=Key.RETRIEVAL_QUERY, height=90)
         chosen = st.multiselect(
-            _("Collections"),
+            _("Collections to search"),
             list(collections),
             format_func=lambda i: shorten(collections[i].name, 60),
             placeholder=_("All"),

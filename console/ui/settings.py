@@ -80,12 +80,12 @@ def _capabilities(models: ChatModels, status: BackendStatus) -> None:
         _capability_list(status)
         why = disabled_reason(permission=Permission.CONFIGURE)
         if st.button(
-            _("Find out again"),
+            _("Detect again"),
             key="model-forget",
             icon=":material/restart_alt:",
             type="tertiary",
             disabled=why is not None,
-            help=why or _("After an update the server may take more; the next question finds out."),
+            help=why or _("After an update the server may support more; the next question detects it."),
         ):
             models.forget_capabilities(page_actor())
             st.rerun()
@@ -96,10 +96,10 @@ def _capability_list(status: BackendStatus) -> None:
     if not (status.takes or status.refuses):
         return
     takes = listed(part_name(part) for part in status.takes) or _("questions only")
-    text = _("Takes: {parts}.").format(parts=takes)
+    text = _("Supports: {parts}.").format(parts=takes)
     if status.refuses:
         refused = listed(part_name(part) for part in status.refuses)
-        text += gap() + _("Does not take: {parts}; questions are sent without.").format(parts=refused)
+        text += gap() + _("Does not support: {parts}; questions are sent without them.").format(parts=refused)
     st.caption(escape(text), width="content")
 
 
@@ -218,7 +218,7 @@ def settings_table(settings: Settings) -> None:
     for unknown in unknown_variables():
         text = _("{name} in the environment is no setting and was ignored.").format(name=f"`{plain(unknown.name)}`")
         if unknown.nearest:
-            text += gap() + _("Is {nearest} meant?").format(nearest=f"`{unknown.nearest}`")
+            text += gap() + _("Did you mean {nearest}?").format(nearest=f"`{unknown.nearest}`")
         st.warning(text, icon=":material/help:")
     for setting in renamed_settings():
         st.caption(

@@ -71,7 +71,8 @@ def budget_actions(  # noqa: PLR0917 - the composition root calls it, nobody els
             BudgetLevel.HIGH,
             label=_("Release idle conversations and expired sessions"),
             explanation=_(
-                "What closed tabs left and what nobody has used of late; conversations are read from disk again."
+                "What closed tabs left behind and what nobody has used recently; conversations are read "
+                "from disk again."
             ),
             names=SESSIONS,
         ),
@@ -110,14 +111,14 @@ def _collect_and_trim(collector: GCControl, cool_down: float) -> BudgetAction:
 
     def skip_reason() -> str:
         if unproductive_rss and rss_bytes() < unproductive_rss + MIN_GROWTH_BYTES:
-            return _("it gave nothing back the last time, and little has come since")
+            return _("it gave nothing back last time, and little has been added since")
         return ""
 
     return BudgetAction(
         "collect",
         BudgetLevel.SOFT,
         _("Collect garbage and give free pages back"),
-        _("Nobody notices but for a pause of some tens of milliseconds."),
+        _("Nobody notices anything but a pause of some tens of milliseconds."),
         run,
         skip_reason=skip_reason,
         cool_down=cool_down,
@@ -147,7 +148,7 @@ def _release(
     def skip_reason() -> str:
         found = sizes()
         if not found:
-            return _("there is nothing of the kind")
+            return _("there is nothing to release")
         known = sum(size or 0 for size in found.values())
         if None not in found.values() and known < MIN_BYTES:
             return _("it would give back less than {size:.0f} MB").format(size=MIN_BYTES / MEGABYTE)
@@ -159,7 +160,7 @@ def _release(
             with suppress(NotFoundError):
                 outcomes.append(f"{reclaimers.label(each)}: {_release_one(reclaimers, each)}")
         trim_heap()
-        return joined(outcomes, _("; ")) or _("there was nothing of the kind any more")
+        return joined(outcomes, _("; ")) or _("there was nothing left to release")
 
     return BudgetAction(
         name,
@@ -187,11 +188,11 @@ def _release_one(reclaimers: Reclaimers, name: str) -> str:
 def _slow_ingestion(admission: Admission, ingestion: Ingestion) -> BudgetAction:
     def run() -> str:
         admission.slow_ingestion(PAUSE_SECONDS)
-        return _("one document at a time, with a rest of {seconds:.0f} s after each").format(seconds=PAUSE_SECONDS)
+        return _("one document at a time, with a pause of {seconds:.0f} s after each").format(seconds=PAUSE_SECONDS)
 
     def run_for(person: str) -> str:
         admission.slow_ingestion(PAUSE_SECONDS, person)
-        return _("as {person} wants it: one document at a time, with a rest of {seconds:.0f} s after each").format(
+        return _("requested by {person}: one document at a time, with a pause of {seconds:.0f} s after each").format(
             person=person_name(person), seconds=PAUSE_SECONDS
         )
 
@@ -201,13 +202,13 @@ def _slow_ingestion(admission: Admission, ingestion: Ingestion) -> BudgetAction:
         return _("at full speed again")
 
     def skip_reason() -> str:
-        return "" if ingestion.job_store.unfinished() else _("no documents are being taken in")
+        return "" if ingestion.job_store.unfinished() else _("no documents are being processed")
 
     return BudgetAction(
         "slow_ingestion",
         BudgetLevel.HIGH,
         _("Slow ingestion down"),
-        _("Documents are taken in one at a time, in small portions, with a rest after each. None is lost."),
+        _("Documents are processed one at a time, in small portions, with a pause after each. None is lost."),
         run,
         undo=undo,
         skip_reason=skip_reason,
@@ -218,7 +219,7 @@ def _slow_ingestion(admission: Admission, ingestion: Ingestion) -> BudgetAction:
 def _refuse_work(admission: Admission, now: Callable[[], float]) -> BudgetAction:
     def run() -> str:
         hint = _("Nothing was stored. Try again in a few minutes; questions of up to 500 characters are answered.")
-        reason = _("Millpond is short of memory and takes in no {what} at present, so that it need not be ended.")
+        reason = _("Millpond is short of memory and accepts no {what} for now, so that it is not killed.")
         admission.close(Gate.UPLOADS, BUDGET, reason.format(what=_("new files")), hint)
         admission.close(Gate.LONG_QUESTIONS, BUDGET, reason.format(what=_("long questions")), hint)
         return _("new files and long questions are refused, with a reason")
@@ -232,13 +233,13 @@ def _refuse_work(admission: Admission, now: Callable[[], float]) -> BudgetAction
                 name=name[:1].upper() + name[1:], what=what, time=f"{datetime.fromtimestamp(since, UTC):%F %H:%M}"
             )
             admission.close(gate, PERSON, why, hint, person=name, since=since)
-        return _("new files and long questions are refused for everybody, as {name} wants it").format(name=name)
+        return _("new files and long questions are refused for everybody, at the request of {name}").format(name=name)
 
     def undo() -> str:
         for gate in (Gate.UPLOADS, Gate.LONG_QUESTIONS):
             admission.open(gate, BUDGET)
             admission.open(gate, PERSON)
-        return _("files and long questions are taken in again")
+        return _("files and long questions are accepted again")
 
     return BudgetAction(
         "refuse",

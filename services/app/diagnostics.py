@@ -42,13 +42,13 @@ def register_actions(
         added = library.add(SERVICE, io.BytesIO(text.encode()), "repetition.txt").document.id
         try:
             if not ingestion.wait_idle(_INGESTION_SECONDS):
-                raise TimedOutError(_("The queue was never empty."), _("Try again when nothing is taken in."))
+                raise TimedOutError(_("The queue was never empty."), _("Try again when nothing is being processed."))
         finally:
             library.delete(SERVICE, [added])
 
     inspector.add_action("search", search, _("Search a question"))
     inspector.add_action("answer", answer, _("Answer a question, storing nothing"))
-    inspector.add_action("document", document, _("Take in a small document and delete it"))
+    inspector.add_action("document", document, _("Add a small document and delete it"))
     inspector.add_action("collect", gc.collect, _("Run the garbage collector"))
 
 

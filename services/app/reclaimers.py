@@ -115,8 +115,8 @@ def _chat_model(models: ChatModels) -> Reclaimer:
 def _embedding_model(embedder: EmbeddingModel) -> Reclaimer:
     def release() -> str:
         if embedder.release():
-            return _("the weights of the embedding model were let go")
-        return _("the embedding model is in use, or was let go already")
+            return _("the weights of the embedding model were released")
+        return _("the embedding model is in use, or was released already")
 
     return Reclaimer(
         "embedding_model",
@@ -130,7 +130,7 @@ def _embedding_model(embedder: EmbeddingModel) -> Reclaimer:
 def _conversations(conversations: Conversations) -> Reclaimer:
     def release() -> str:
         count, _size = conversations.release_idle(IDLE_SECONDS)
-        return plural("{count} idle conversation let go", "{count} idle conversations let go", count)
+        return plural("{count} idle conversation released", "{count} idle conversations released", count)
 
     return Reclaimer(
         "windows",
@@ -166,7 +166,7 @@ def _byte_caches(caches: Caches) -> list[Reclaimer]:
         def release() -> str:
             entries = cache.stats().entries
             cache.clear()
-            return plural("{count} entry let go", "{count} entries let go", entries)
+            return plural("{count} entry released", "{count} entries released", entries)
 
         return Reclaimer(cache.name, cache.label, cost, lambda: cache.stats().bytes, release, lambda: cache.enabled)
 

@@ -42,7 +42,7 @@ class OidcSettings(BaseSettings):
         "*; who is in them is taken over at each sign-in. Empty: none",
     )
     oidc_create: bool = Field(
-        False, description="Make an account for people who come from the provider for the first time"
+        False, description="Create an account for people who come from the provider for the first time"
     )
     oidc_redirect_uri: str = Field(
         "",

@@ -226,7 +226,7 @@ def _parsed(text: str, where: str) -> list[str]:
     if any(len(key) < SHORTEST_KEY for key in keys):
         raise BadInputError(
             _("A key in {where} is shorter than {count} characters.").format(where=where, count=SHORTEST_KEY),
-            _("Make one with: openssl rand -base64 32"),
+            _("Create one with: openssl rand -base64 32"),
         )
     return keys
 
@@ -257,7 +257,7 @@ def _read(path: Path) -> str:
         return content.decode("ascii")
     except UnicodeDecodeError as error:
         raise BadInputError(
-            _("The key file {path} is not text.").format(path=path), _("Make a key with: openssl rand -base64 32")
+            _("The key file {path} is not text.").format(path=path), _("Create a key with: openssl rand -base64 32")
         ) from error
 
 

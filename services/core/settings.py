@@ -227,7 +227,7 @@ class Settings(OidcSettings):
     secret_key: SecretStr = Field(
         SecretStr(""), description="That key itself, at least 32 characters; a new one goes before the old one"
     )
-    audit_days: int = Field(365, ge=0, description="Days that the audit log keeps records; 0: for ever")
+    audit_days: int = Field(365, ge=0, description="Days that the audit log keeps records; 0: forever")
     audit_key: str = Field(
         "",
         description="File of the key that signs the audit log, made at first use; empty: audit.key in the data folder",

@@ -95,7 +95,7 @@ class Accounts:
             BadInputError: name or password cannot be used, or the first account is not an administrator.
             ConflictError: the name is taken.
         """
-        actor.require(Permission.PEOPLE, _("Make an account"))
+        actor.require(Permission.PEOPLE, _("Create an account"))
         shown = checked_name(name)
         display = _checked_display_name(display_name)
         hashed = self._ground.hasher.hash(check_password(password, shown, display)) if password is not None else None
@@ -109,7 +109,7 @@ class Accounts:
                 if role is not Role.ADMIN and not self._providers:
                     raise BadInputError(
                         _("The first account must be an administrator: nobody else could make the others."),
-                        _("Choose the role {role}; no account was made.").format(role=Role.ADMIN.value),
+                        _("Choose the role {role}; no account was created.").format(role=Role.ADMIN.value),
                     )
                 self._before_first()
             added = self._ground.people.insert(
@@ -117,7 +117,7 @@ class Accounts:
             )
             if not added:
                 raise ConflictError(
-                    _("There is already an account named {name}; no account was made.").format(name=shown),
+                    _("There is already an account named {name}; no account was created.").format(name=shown),
                     _("Choose another name: capitals make no difference."),
                 )
             self._ground.directory.reload_person(added)
@@ -136,7 +136,7 @@ class Accounts:
         if not self._ground.people.update(person_id, display_name=display):
             raise person_not_found()
         person = self._ground.person(person_id)
-        self._record(actor, Action.PERSON_CHANGED, person, _("name shown: {name}").format(name=display))
+        self._record(actor, Action.PERSON_CHANGED, person, _("display name: {name}").format(name=display))
         return person
 
     def set_role(self, actor: Actor, person_id: int, role: Role) -> Person:

@@ -57,12 +57,12 @@ class Groups:
             BadInputError: the name cannot be used.
             ConflictError: it is taken.
         """
-        actor.require(Permission.PEOPLE, _("Make a group"))
+        actor.require(Permission.PEOPLE, _("Create a group"))
         shown = checked_name(name)
         added = self._ground.grants.insert_group(shown, name_key(shown))
         if not added:
             raise _taken(shown)
-        self._record(actor, added, shown, _("made"))
+        self._record(actor, added, shown, _("created"))
         return GroupInfo(added, shown, 0)
 
     def rename(self, actor: Actor, group_id: int, name: str) -> GroupInfo:

@@ -118,7 +118,7 @@ class OwnAccount:
             self._attempts.succeeded(own, own, person_id=person.id)
             return
         self._attempts.failed(own, own)
-        raise BadInputError(_("This is not your present password; nothing was changed."), _("Enter it once more."))
+        raise BadInputError(_("This is not your current password; nothing was changed."), _("Enter it once more."))
 
     def _record(self, actor: Actor, person: Person, action: Action, detail: str = "") -> None:
         self._ground.audit.audit(actor, action, Target(TargetKind.PERSON, person.id, person.name), detail=detail)

@@ -46,9 +46,9 @@ class ApiTokens:
         """
         if actor.scopes is not None:  # or a token with few scopes could make one with more
             raise ForbiddenError(
-                _("An API token cannot make another one; nothing was changed."), _("Sign in and make it there.")
+                _("An API token cannot make another one; nothing was changed."), _("Sign in and create it there.")
             )
-        require_own(actor, person_id, _("Make an API token for somebody else"))
+        require_own(actor, person_id, _("Create an API token for somebody else"))
         chosen = _checked_scopes(scopes)
         shown = checked_name(name)
         if days is not None and not 0 < days <= LONGEST_DAYS:
@@ -88,16 +88,16 @@ class ApiTokens:
         if not is_api_token(token):
             raise UnauthorizedError(
                 _("This is not a complete API token: it has a typing error, or a part of it is missing."),
-                _("An API token begins with {prefix}; copy it whole, or make a new one.").format(prefix=PREFIX),
+                _("An API token begins with {prefix}; copy it whole, or create a new one.").format(prefix=PREFIX),
             )
         stored = self._recent.get(digest(token), self._store.find)
         if stored is None:
-            raise UnauthorizedError(_("There is no such API token."), _("Make a new one under My account."))
+            raise UnauthorizedError(_("There is no such API token."), _("Create a new one under My account."))
         if stored.revoked_at is not None:
-            raise UnauthorizedError(_("This API token was revoked."), _("Make a new one under My account."))
+            raise UnauthorizedError(_("This API token was revoked."), _("Create a new one under My account."))
         now = self._ground.now()
         if not _is_valid(stored, now):
-            raise UnauthorizedError(_("This API token has expired."), _("Make a new one under My account."))
+            raise UnauthorizedError(_("This API token has expired."), _("Create a new one under My account."))
         self._recent.touch(stored.id, now)
         return stored
 

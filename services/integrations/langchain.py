@@ -74,7 +74,7 @@ class KnowledgeVectorStore(VectorStore):
         collections = CollectionStore(database)
         known = {found.name: found.id for found in collections.all() if actor.level(found.id) >= AccessLevel.READ}
         if collection not in known:
-            actor.require(Permission.WRITE, _("Make a collection"))
+            actor.require(Permission.WRITE, _("Create a collection"))
         self.collection_id = (
             known[collection] if collection in known else collections.create(collection, actor.readable())
         )

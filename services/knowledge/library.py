@@ -123,7 +123,7 @@ class Library:
             ConflictError: a collection that `actor` may read has the name.
             ForbiddenError: `actor` may not make any.
         """
-        actor.require(Permission.WRITE, _("Make a collection"))
+        actor.require(Permission.WRITE, _("Create a collection"))
         created = self._collections.create(name, actor.readable())
         self._audit.collection(actor, Action.COLLECTION_CREATED, created, name)
         self.grants.on_collection_created(actor, created)

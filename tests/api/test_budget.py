@@ -104,7 +104,7 @@ def test_a_step_by_hand_closes_doors_until_it_is_undone(guarded: Server) -> None
         assert 'millpond_door_closed_by{by="person",door="uploads"} 1.0' in client.get("/metrics").text
         events = client.get("/api/memory/events", params={"kind": "budget"}).json()["events"]
         assert events[-1]["actor"] == "administrator"
-        assert "as an administrator wants it" in events[-1]["detail"]
+        assert "at the request of an administrator" in events[-1]["detail"]
         again = client.post("/api/budget/steps/refuse", headers=ADMIN)
         assert again.status_code == 409
     finally:

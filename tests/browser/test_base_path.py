@@ -45,7 +45,7 @@ def test_a_person_works_under_the_path(page: Page, proxy: str, tmp_path: Path) -
     (folder / ".hidden").write_text("Not for anybody.")
 
     page.goto(f"{proxy}/documents")
-    page.get_by_text("A folder with all that is in it").click()
+    page.get_by_text("Upload a whole folder").click()
     page.locator("input[type=file][webkitdirectory]").set_input_files(folder)
     expect(page.get_by_text("2 files are being processed.")).to_be_visible()
     expect(page.locator(CELL).filter(has_text="guides › README.md")).to_have_count(1)

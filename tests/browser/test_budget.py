@@ -117,7 +117,7 @@ def test_real_work_crosses_each_watermark_and_the_page_tells(
     server = tight.server
     page = open_budget(browser, server, watch)
     head = page.locator(".st-key-budget-head")
-    expect(head).to_contain_text(re.compile(r"Calm: .* MB of"))
+    expect(head).to_contain_text(re.compile(r"Normal: .* MB of"))
     document = server.add("manual.pdf", manual(4))
     server.wait_finished(document)
     with ExitStack() as tabs:
@@ -153,8 +153,8 @@ def test_real_work_crosses_each_watermark_and_the_page_tells(
     server.process.send_signal(signal.SIGUSR2)
     expect(banner).to_be_hidden(timeout=PATIENCE)
     page.get_by_role("link", name="Budget").first.click()
-    expect(head).to_contain_text("Calm:", timeout=PATIENCE)
-    expect(page.locator(".st-key-decisions")).to_contain_text("files and long questions are taken in again")
+    expect(head).to_contain_text("Normal:", timeout=PATIENCE)
+    expect(page.locator(".st-key-decisions")).to_contain_text("files and long questions are accepted again")
     server.wait_finished(server.add("more.txt", b"more text"))
     page.context.close()
 

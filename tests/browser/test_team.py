@@ -56,12 +56,12 @@ def fill_new_password(page: Page, password: str) -> None:
 
 
 def make_administrator(page: Page, console: Server) -> None:
-    """Make the first account; the tab goes to the sign-in page by itself."""
+    """Create the first account; the tab goes to the sign-in page by itself."""
     page.goto("/people")
     expect(page.get_by_text("Nobody passes without signing in")).to_be_visible()
     page.get_by_label("Name").fill("ada")
     fill_new_password(page, ADMIN_PASSWORD)
-    page.get_by_role("button", name="Make the account").click()
+    page.get_by_role("button", name="Create account").click()
     expect(page).to_have_url(re.compile(rf"^{console.url}/sign-in"), timeout=5000)
     sign_in(page, "ada", ADMIN_PASSWORD)
     expect(page.locator(CELL).filter(has_text="ada").first).to_be_attached()
@@ -73,7 +73,7 @@ def make_account(page: Page, name: str) -> None:
     dialog.get_by_label("Name", exact=True).fill(name)
     dialog.get_by_label("New password", exact=True).fill(USER_PASSWORD)
     dialog.get_by_label("New password once more").fill(USER_PASSWORD)
-    dialog.get_by_role("button", name="Make the account").click()
+    dialog.get_by_role("button", name="Create account").click()
     expect(dialog).to_have_count(0)
     expect(page.locator(CELL).filter(has_text=name).first).to_be_attached()
 
@@ -141,11 +141,11 @@ def set_up_second_factor(page: Page) -> str:
     page.goto("/account")
     page.get_by_role("button", name="Set up").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Present password").fill(USER_PASSWORD)
-    dialog.get_by_role("button", name="Go on").click()
+    dialog.get_by_label("Current password").fill(USER_PASSWORD)
+    dialog.get_by_role("button", name="Continue").click()
     secret = dialog.get_by_test_id("stCode").first.inner_text().strip()
     assert dialog.locator("img").first.get_attribute("src", timeout=5000) or ""
-    dialog.get_by_label("Code", exact=True).fill(pyotp.TOTP(secret).now())
+    dialog.get_by_label("Verification code", exact=True).fill(pyotp.TOTP(secret).now())
     dialog.get_by_role("button", name="Turn on").click()
     expect(dialog.get_by_text("They are not shown again")).to_be_visible()
     assert secret not in page.url
@@ -161,7 +161,7 @@ def sign_in_with_code(page: Page, console: Server, secret: str) -> None:
     expect(page).to_have_url(re.compile(rf"^{console.url}/sign-in"), timeout=5000)
     sign_in(page, "uma", USER_PASSWORD)
     # Each code counts once: the next one is accepted already.
-    page.get_by_label("Code").fill(pyotp.TOTP(secret).at(time.time() + 30))
+    page.get_by_label("Verification code").fill(pyotp.TOTP(secret).at(time.time() + 30))
     page.get_by_role("button", name="Continue").click()
     expect(page.locator(".st-key-account-sign-out")).to_be_visible()
 
@@ -172,7 +172,7 @@ def make_token(page: Page) -> str:
     page.get_by_role("button", name="New token").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("notebook")
-    dialog.get_by_role("button", name="Make the token").click()
+    dialog.get_by_role("button", name="Create token").click()
     expect(dialog.get_by_text("it is not shown again")).to_be_visible()
     token = dialog.get_by_test_id("stCode").first.inner_text().strip()
     dialog.get_by_role("button", name="I have copied it").click()

@@ -83,7 +83,7 @@ def test_people_are_listed_with_what_they_use(app: AppTest, services: Services, 
     app.text_input(key=Key.PEOPLE_SEARCH).set_value("UMA").run()
     assert list(app.dataframe[0].value["name"]) == ["uma"]
     app.text_input(key=Key.PEOPLE_SEARCH).set_value("nobody").run()
-    assert "Nobody has such a name" in texts(app)
+    assert "No matching people" in texts(app)
 
 
 def test_a_person_is_made_changed_and_deleted(app: AppTest, services: Services, admin: Actor) -> None:
@@ -199,12 +199,12 @@ def test_my_account(app: AppTest, services: Services, admin: Actor) -> None:
 def test_a_wrong_password_changes_nothing(app: AppTest, services: Services, admin: Actor) -> None:
     """A tab that was left open would be enough to take an account over."""
     open_page(app, "account")
-    enter(app, "Present password", "not this one at all")
+    enter(app, "Current password", "not this one at all")
     enter(app, "New password", "purple kettle beneath nine bridges")
     enter(app, "New password once more", "purple kettle beneath nine bridges")
     app.button(key="account-password-save").click().run()
     assert "This is not your present password" in texts(app)
-    enter(app, "Present password", PASSWORD)
+    enter(app, "Current password", PASSWORD)
     app.button(key="account-password-save").click().run()
     assert not app.exception
     assert "was changed" in texts(app)

@@ -93,8 +93,10 @@ def test_what_a_server_takes_is_shown(app: AppTest, services: Services) -> None:
         app.text_input(key="model-url").set_value(server.openai("good")).run()
         app.text_input(key="model-name").set_value("alias").run()
         app.button(key="model-test").click().run()
-        found = "Takes: streaming, token counts while streaming, max_tokens. Does not take: max_completion_tokens, "
-        found += "the system role; questions are sent without."
+        found = (
+            "Supports: streaming, token counts while streaming, max_tokens. Does not support: max_completion_tokens, "
+        )
+        found += "the system role; questions are sent without them."
 
         def captions() -> list[str]:
             return [caption.value.replace("\\", "") for caption in app.caption]
@@ -117,5 +119,6 @@ def test_a_mistyped_variable_is_shown_with_what_may_be_meant(app: AppTest, monke
     monkeypatch.setenv("MILLPOND_UPLOAD_LIMIT", "2")
     open_page(app, "settings")
     assert [warning.value for warning in app.warning] == [
-        "`MILLPOND_UPLOAD_LIMIT` in the environment is no setting and was ignored. Is `MILLPOND_UPLOAD_LIMIT_MB` meant?"
+        "`MILLPOND_UPLOAD_LIMIT` in the environment is no setting and was ignored. "
+        "Did you mean `MILLPOND_UPLOAD_LIMIT_MB`?"
     ]

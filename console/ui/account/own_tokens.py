@@ -46,9 +46,9 @@ def _form(services: Services, person: Person) -> None:
         days = st.selectbox(
             _("Valid for"), _DAYS, index=_DAYS.index(_USUAL), format_func=_days_words, key="token-days", width=220
         )
-        if st.form_submit_button(_("Make the token"), type="primary", key="token-save"):
+        if st.form_submit_button(_("Create token"), type="primary", key="token-save"):
             if not name.strip():
-                raise BadInputError(_("The token needs a name; nothing was made."), _("Say what it is for."))
+                raise BadInputError(_("The token needs a name; nothing was created."), _("Say what it is for."))
             made = services.identity.tokens.create(page_actor(services), person.id, name.strip(), chosen, days)
             # The token is in the dialog alone, and goes with it.
             open_dialog(_("Your new API token"), partial(_shown_once, made), dismissible=False)
@@ -97,7 +97,7 @@ def _scope_words(scope: str) -> str:
         "read": _("read: search and read documents"),
         "ask": _("ask: also ask questions"),
         "write": _("write: also add and delete documents"),
-        "operate": _("operate: what your role may beside that"),
+        "operate": _("operate: whatever else your role allows"),
     }[scope]
 
 

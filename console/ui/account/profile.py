@@ -32,7 +32,7 @@ def name_form(services: Services, person: Person) -> None:
     """Draw the form for the name that is shown."""
     with st.form("account-name", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
-            _("Name shown"), value=person.display_name, max_chars=200, key="account-display-name", width=320
+            _("Display name"), value=person.display_name, max_chars=200, key="account-display-name", width=320
         )
         sent = st.form_submit_button(_("Save"), key="account-name-save")
     if sent:
@@ -47,7 +47,7 @@ def password_form(services: Services, person: Person) -> None:
         st.caption(_("You sign in with an identity provider; there is no password here."))
         return
     with st.container(width=440), st.form("account-password", border=True):
-        old = password_field(_("Present password"), "account-old")
+        old = password_field(_("Current password"), "account-old")
         fields = new_password_fields("account")
         st.caption(_("All your other sessions end."))
         sent = st.form_submit_button(_("Change password"), key="account-password-save")
@@ -81,7 +81,7 @@ def conversations_view(services: Services) -> None:
         st.caption(_("You have no conversations."))
         return
     st.markdown(
-        _("You have {conversations}. Nobody else can read them, administrators neither.").format(
+        _("You have {conversations}. Nobody else can read them, not even administrators.").format(
             conversations=plural("{count} conversation", "{count} conversations", number)
         )
     )

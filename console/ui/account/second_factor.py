@@ -22,7 +22,7 @@ from services.identity.types import Person
 def second_factor_view(services: Services, person: Person) -> None:
     """Draw whether there is a second factor, and what can be done about it."""
     if person.second_factor_since is None:
-        st.markdown(_("Off. With it, signing in needs a code of an authenticator beside the password."))
+        st.markdown(_("Off. When it is on, signing in takes a code from an authenticator besides the password."))
         if st.button(_("Set up"), key=Key.SECOND_FACTOR, icon=":material/phonelink_lock:"):
             open_dialog(_("Set up a second factor"), partial(_begin, services, person))
         return
@@ -39,7 +39,7 @@ def second_factor_view(services: Services, person: Person) -> None:
 def _begin(services: Services, person: Person) -> None:
     with st.form("second-factor-begin", border=False):
         password = _password(person)
-        if st.form_submit_button(_("Go on"), type="primary", key="second-factor-begin-save"):
+        if st.form_submit_button(_("Continue"), type="primary", key="second-factor-begin-save"):
             setup = services.identity.account.begin_second_factor(page_actor(services), password)
             empty_secret_fields()
             # The secret is in the dialog alone, and goes with it.
@@ -55,7 +55,7 @@ def _confirm(services: Services, setup: TotpSetup) -> None:
             st.code(setup.secret, language=None, wrap_lines=True)
     with st.form("second-factor-confirm", border=False):
         st.markdown(_("2. Enter the code that it shows."))
-        code = code_field(_("Code"), "second-factor-code")
+        code = code_field(_("Verification code"), "second-factor-code")
         with st.container(horizontal=True, horizontal_alignment="right"):
             cancelled = st.form_submit_button(_("Cancel"), key="second-factor-cancel")
             sent = st.form_submit_button(_("Turn on"), type="primary", key="second-factor-save")
@@ -74,7 +74,10 @@ def _show_codes(codes: Sequence[str]) -> NoReturn:
 
 def _codes(codes: Sequence[str]) -> None:
     st.markdown(
-        _("Each replaces a code once, when the authenticator is lost. They are not shown again: keep them elsewhere.")
+        _(
+            "Each works once in place of a code, if the authenticator is lost. They are not shown again: "
+            "keep them somewhere else."
+        )
     )
     text = "\n".join(codes)
     st.code(text, language=None)
@@ -93,17 +96,17 @@ def _codes(codes: Sequence[str]) -> None:
 
 
 def _renew(services: Services, person: Person) -> None:
-    st.markdown(_("The codes you have are no longer accepted then."))
+    st.markdown(_("The codes you have now will no longer be accepted."))
     with st.form("recovery-form", border=False):
         password = _password(person)
-        if st.form_submit_button(_("Make new ones"), type="primary", key="recovery-save"):
+        if st.form_submit_button(_("Create new ones"), type="primary", key="recovery-save"):
             codes = services.identity.account.new_recovery_codes(page_actor(services), password)
             empty_secret_fields()
             _show_codes(codes)
 
 
 def _turn_off(services: Services, person: Person) -> None:
-    st.markdown(_("The password alone is enough then. The recovery codes are forgotten."))
+    st.markdown(_("The password alone will be enough. The recovery codes are deleted."))
     with st.form("second-factor-off-form", border=False):
         password = _password(person)
         if st.form_submit_button(_("Turn off"), type="primary", key="second-factor-off-save"):
@@ -115,4 +118,4 @@ def _turn_off(services: Services, person: Person) -> None:
 
 def _password(person: Person) -> str:
     """Draw the field for the present password; nothing for those who have none."""
-    return password_field(_("Present password"), "second-factor-password") if person.has_password else ""
+    return password_field(_("Current password"), "second-factor-password") if person.has_password else ""

@@ -85,7 +85,7 @@ def _removed(known: Collection[str]) -> None:
     if named.difference(known):
         st.warning(
             _("It was deleted, or removed to make room for newer ones. Others are compared instead."),
-            title=_("A snapshot of this link is not here any more"),
+            title=_("A snapshot in this link no longer exists"),
             icon=":material/auto_delete:",
         )
 

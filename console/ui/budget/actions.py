@@ -69,14 +69,15 @@ def _confirm(services: Services, action: ActionStatus) -> NoReturn:
     """Ask before an action that concerns everybody until somebody undoes it."""
     lines = {
         REFUSE: (
-            _("It concerns everybody, in pages, over the API and on the command line: nobody can add files or ask "
-              "questions of more than {characters} characters. What is under way goes on.").format(
+            _("It affects everybody: on pages, over the API and on the command line nobody can add files "
+              "or ask questions of more than {characters} characters. What is already under way goes on.").format(
                 characters=LONG_CHARACTERS
             ),
-            _("Everybody is told that a person has done it, with your name if it is known, and since when."),
+            _("Everybody is told that a person did this, with your name if it is known, and since when."),
         ),
         SLOW: (
-            _("It concerns everybody's files: they are taken in one at a time, with a rest after each. None is lost."),
+            _("It affects everybody's files: they are processed one at a time, with a pause after each. "
+              "None is lost."),
         ),
     }[action.name]  # fmt: skip
     dialogs.confirm(

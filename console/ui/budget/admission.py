@@ -37,7 +37,7 @@ def admission_view(services: Services) -> None:
     if services.admission.pause_seconds:
         slow = _("Ingestion pauses {seconds:g} s after each file").format(seconds=services.admission.pause_seconds)
         if person := services.admission.pause_wanted_by:
-            slow += ", " + _("as {person} wants it").format(person=person_name(person))
+            slow += ", " + _("requested by {person}").format(person=person_name(person))
         st.markdown(f":orange[:material/speed:] {escape(slow)}")
     if total := sum(refused.values()):
         st.caption(

@@ -83,7 +83,7 @@ def _notes(services: Services, state: GovernorState) -> list[str]:
     parts = [_("At {time}").format(time=time_of_day(state.measured_at))]
     if state.level is not BudgetLevel.CALM:
         since = max(0.0, services.clock.time() - state.since)
-        parts.append(_("Above calm for {time}").format(time=minutes(since)))
+        parts.append(_("Above normal for {time}").format(time=minutes(since)))
     if state.ready_rss_bytes:
         parts.append(_("{size} after the start").format(size=size(state.ready_rss_bytes)))
     if state.peak_bytes:
@@ -98,7 +98,7 @@ def _notes(services: Services, state: GovernorState) -> list[str]:
 def level_word(level: BudgetLevel) -> str:
     """Return the name of a level, capitalised."""
     return {
-        BudgetLevel.CALM: _("Calm"),
+        BudgetLevel.CALM: _("Normal"),
         BudgetLevel.SOFT: _("Soft"),
         BudgetLevel.HIGH: _("High"),
         BudgetLevel.HARD: _("Hard"),

@@ -189,7 +189,7 @@ def _pages(library: Library, document: Document) -> None:
         sure = {page.page: page.confidence for page in library.reader.recognized_pages(page_actor(), document.id)}
         if number in sure:
             share = f"{sure[number]:.0%}"
-            st.caption(_("Read by text recognition, which is {share} sure of it.").format(share=share))
+            st.caption(_("Read by text recognition (confidence {share}).").format(share=share))
     with st.container(border=True, width=860):
         st.image(image, width="stretch", alt=_("Page {number}").format(number=number))
 

@@ -36,7 +36,7 @@ def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -
         st.caption(why)
         return
     state = state_of(DocumentsState)
-    folder = st.toggle(_("A folder with all that is in it"), key=Key.UPLOAD_FOLDER)
+    folder = st.toggle(_("Upload a whole folder"), key=Key.UPLOAD_FOLDER)
     several: Literal[True, "directory"] = "directory" if folder else True
     files = st.file_uploader(
         _(

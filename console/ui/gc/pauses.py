@@ -109,7 +109,7 @@ def waiting_text(waiting: Mapping[str, int]) -> str:
     if not waiting:
         return _("nothing")
     words = {
-        "PAGE": lambda n: plural("{count} page", "{count} pages", n),
+        "PAGE": lambda n: plural("{count} page drawn", "{count} pages drawn", n),
         "ANSWER": lambda n: plural("{count} answer for a page", "{count} answers for pages", n),
         API: lambda n: plural("{count} request", "{count} requests", n),
         "answer": lambda n: plural("{count} answer in progress", "{count} answers in progress", n),

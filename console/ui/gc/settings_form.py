@@ -179,7 +179,7 @@ def _policy_state(services: Services) -> None:
             _("Last time {when}: {told}. {runs} in total, {pause} of pauses.").format(
                 when=ago(datetime.fromtimestamp(state.last.time, UTC), now),
                 told=state.last.description,
-                runs=plural("{count} collection", "{count} collections", sum(state.runs.values())),
+                runs=plural("{count} run", "{count} runs", sum(state.runs.values())),
                 pause=milliseconds(1000 * state.seconds),
             )
         )

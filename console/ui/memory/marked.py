@@ -79,7 +79,7 @@ def marked_view(services: Services) -> None:
         border=True, horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="marked"
     ):
         if found is None:
-            st.markdown(_("This event is not kept any more."), width="stretch")
+            st.markdown(_("This event is no longer kept."), width="stretch")
         else:
             st.markdown(_words(services, found), width="stretch")
         st.button(_("Close"), key="marked-close", icon=":material/close:", type="tertiary", on_click=_close)

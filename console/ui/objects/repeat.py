@@ -38,7 +38,7 @@ def repeat_view(inspector: Inspector) -> None:
     reports = repeats.reports
     if not reports and progress is None:
         st.info(
-            _("Choose an action that should leave nothing behind, and see whether it does."),
+            _("Choose an action that should leave nothing behind, and see whether that is so."),
             title=_("No tests yet"),
             icon=":material/repeat:",
         )

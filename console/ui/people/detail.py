@@ -41,7 +41,9 @@ def person_view(services: Services, person: Person) -> None:
 def _facts(services: Services, person: Person) -> str:
     groups = services.identity.groups.of_people(page_actor(services)).get(person.id, ())
     used = services.identity.usage.of_people(page_actor(services))[person.id]
-    seen = _("last sign-in {ago}").format(ago=since(person.last_sign_in)) if person.last_sign_in else _("never here")
+    seen = (
+        _("last sign-in {ago}").format(ago=since(person.last_sign_in)) if person.last_sign_in else _("never signed in")
+    )
     parts = [
         person.name,
         role_word(person.role),
@@ -94,7 +96,7 @@ def _actions(services: Services, person: Person) -> None:
             confirm(
                 _("Remove the second factor of {name}?").format(name=person.name),
                 [
-                    _("The password alone is enough then; recovery codes are forgotten, sessions end."),
+                    _("The password alone will be enough; recovery codes are deleted, sessions end."),
                     _("Make sure that it is really {name} who asks.").format(name=person.name),
                 ],
                 _("Remove"),
@@ -131,8 +133,8 @@ def _ask_deletion(services: Services, person: Person) -> NoReturn:
             ),
             _("Documents and collections stay, and what the audit log says."),
             _(
-                "Nobody else can read the conversations, you neither. If they are to be kept, cancel, and have {name} "
-                "download them before: My account, Conversations."
+                "Nobody else can read the conversations, not even you. To keep them, cancel and have "
+                "{name} download them first: My account, Conversations."
             ).format(name=person.name),
         ],
         _("Delete"),
@@ -173,7 +175,7 @@ def _tokens(services: Services, person: Person) -> None:
     st.subheader(_("API tokens"), anchor=False)
     tokens = services.identity.tokens.of_person(page_actor(services), person.id)
     if not tokens:
-        st.caption(_("None. People make them on My account."))
+        st.caption(_("None. People create them under My account."))
     token_rows(services, tokens)
 
 

@@ -21,9 +21,9 @@ def first_account_view(services: Services) -> None:
             f"- {line}"
             for line in (
                 _("Nobody passes without signing in: pages, API and the OpenAI interface ask for it, in this tab too."),
-                _("The first account is an administrator and makes the others, here."),
-                _("It gets the conversations there are; what others ask afterwards is their own."),
-                _("The collections there are stay open to everyone who signs in, until they are shared otherwise."),
+                _("The first account is an administrator and creates the others here."),
+                _("It gets the existing conversations; what others ask afterwards is their own."),
+                _("The existing collections stay open to everyone who signs in, until they are shared otherwise."),
             )
         )
     )
@@ -31,7 +31,7 @@ def first_account_view(services: Services) -> None:
         name = st.text_input(_("Name"), key="first-name", max_chars=100, autocomplete="username")
         fields = new_password_fields("first")
         if st.form_submit_button(
-            _("Make the account and sign in"), type="primary", icon=":material/lock:", key=Key.PERSON_ADD
+            _("Create the account and sign in"), type="primary", icon=":material/lock:", key=Key.PERSON_ADD
         ):
             password = same_twice(fields)
             services.identity.accounts.add(page_actor(services), name.strip(), Role.ADMIN, password=password)

@@ -99,7 +99,7 @@ def _ask_deletion(services: Services, group: GroupInfo) -> None:
 
 def _add(services: Services, name: str) -> str:
     set_query(Query.GROUP, services.identity.groups.add(page_actor(services), name).id)
-    return _("The group {name} was made.").format(name=shorten(name, 60))
+    return _("The group {name} was created.").format(name=shorten(name, 60))
 
 
 def _rename(services: Services, group: GroupInfo, name: str) -> str:

@@ -40,7 +40,7 @@ def people_table(services: Services) -> None:
     wanted = name_key(text or "")
     found = [person for person in people if wanted in name_key(f"{person.name} {person.display_name}")]
     if not found:
-        st.info(_("Change the filter to see more."), title=_("Nobody has such a name"), icon=":material/search_off:")
+        st.info(_("Change the filter to see more."), title=_("No matching people"), icon=":material/search_off:")
         return
     pages = -(-len(found) // _ROWS)
     number = 1
@@ -94,7 +94,7 @@ def _table(services: Services, people: Sequence[Person]) -> None:
         placeholder="",
         column_config={
             "name": column.TextColumn(_("Name"), width=130, pinned=True),
-            "shown": column.TextColumn(_("Shown as"), width=130),
+            "shown": column.TextColumn(_("Display name"), width=130),
             "role": column.MultiselectColumn(
                 _("Role"),
                 options=[role_word(role) for role in _COLOURS],
@@ -135,17 +135,24 @@ def _ask_for_account(services: Services) -> NoReturn:
 def _account_form(services: Services) -> None:
     with st.form("person-form", border=False):
         name = st.text_input(_("Name"), key="person-name", max_chars=100, autocomplete="off")
-        display_name = st.text_input(_("Shown as (optional)"), key="person-shown", max_chars=200, autocomplete="off")
+        display_name = st.text_input(
+            _("Display name (optional)"), key="person-shown", max_chars=200, autocomplete="off"
+        )
         role = st.selectbox(_("Role"), list(_COLOURS), index=3, format_func=role_help, key="person-role-new")
         fields = new_password_fields("person")
-        st.caption(_("Hand it over in person. Without a password somebody comes by a provider or API tokens alone."))
-        if st.form_submit_button(_("Make the account"), type="primary", key="person-save"):
+        st.caption(
+            _(
+                "Hand it over in person. Without a password the account can be used only through an "
+                "identity provider or API tokens."
+            )
+        )
+        if st.form_submit_button(_("Create account"), type="primary", key="person-save"):
             password = same_twice(fields) or None
             made = services.identity.accounts.add(
                 page_actor(services), name.strip(), role, password=password, display_name=display_name.strip()
             )
             empty_secret_fields()
-            notify(_("{name} can sign in now.").format(name=made.name) if password else _("The account was made."))
+            notify(_("{name} can sign in now.").format(name=made.name) if password else _("The account was created."))
             close_dialog()
 
 

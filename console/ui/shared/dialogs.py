@@ -151,5 +151,5 @@ def deletion_text(report: DeletionReport) -> str:
         text += gap() + plural("{count} answer was erased.", "{count} answers were erased.", report.answers_erased)
     if report.quoted.answers:
         answers = report.quoted.answers
-        text += gap() + plural("{count} answer quotes it still.", "{count} answers quote it still.", answers)
+        text += gap() + plural("{count} answer still quotes it.", "{count} answers still quote it.", answers)
     return text

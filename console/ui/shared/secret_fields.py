@@ -30,7 +30,7 @@ def new_password_fields(key: str) -> tuple[str, str]:
     """Draw the two fields for a new password and return what is in them, for `same_twice`."""
     first = password_field(_("New password"), f"{key}-new", new=True)
     second = password_field(_("New password once more"), f"{key}-again", new=True)
-    st.caption(_("At least {count} characters; several words that belong to nobody are good.").format(count=SHORTEST))
+    st.caption(_("At least {count} characters; several unrelated words work well.").format(count=SHORTEST))
     return first, second
 
 

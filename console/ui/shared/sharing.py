@@ -52,7 +52,7 @@ def sharing_mark(services: Services, collection: Collection) -> None:
         st.markdown(
             f":material/group: {level_word(actor.level(collection.id))}",
             width="content",
-            help=_("What you may do here. Who manages the collection can share it, rename and delete it."),
+            help=_("What you may do here. Whoever manages the collection can share, rename and delete it."),
         )
         return
     grants = services.identity.sharing.grants(actor, collection.id)

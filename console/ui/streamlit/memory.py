@@ -72,7 +72,7 @@ class StreamlitMemory:
         expired = unreachable_sessions()
         for sessions, owner, name in (
             (live, Owner.SESSIONS, _("Browser tabs")),
-            (expired, Owner.EXPIRED_SESSIONS, _("Tabs that are gone, but not from memory")),
+            (expired, Owner.EXPIRED_SESSIONS, _("Closed tabs still in memory")),
         ):
             if sessions:
                 detail = plural("{count} session", "{count} sessions", len(sessions))

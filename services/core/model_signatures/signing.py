@@ -46,7 +46,7 @@ def sign(model: Path, key: Path, password: str = "") -> Path:
             _("{key} cannot be used to sign: it is no private key (PEM) on the curves P-256, P-384 or P-521.").format(
                 key=key
             ),
-            _("Make one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"),
+            _("Create one with: openssl ecparam -name prime256v1 -genkey -noout -out private.pem"),
         ) from error
     ignored = [signature.relative_to(model)] if model.is_dir() else []
     hashing = Hashing()  # type: ignore[no-untyped-call]

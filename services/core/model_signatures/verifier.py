@@ -293,7 +293,7 @@ def refusals_keep_choice() -> Iterator[None]:
     try:
         yield
     except RefusedModelError as error:
-        text = _("{error} The model chosen before goes on.").format(error=error.message)
+        text = _("{error} The model chosen before stays in use.").format(error=error.message)
         raise RefusedModelError(text, error.hint) from error
 
 

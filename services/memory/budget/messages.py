@@ -10,7 +10,7 @@ from services.memory.budget.types import Budget, BudgetLevel, LimitSource
 def level_name(level: BudgetLevel) -> str:
     """Return the name of a level."""
     names = {
-        BudgetLevel.CALM: _("calm"),
+        BudgetLevel.CALM: _("normal"),
         BudgetLevel.SOFT: _("soft"),
         BudgetLevel.HIGH: _("high"),
         BudgetLevel.HARD: _("hard"),
@@ -83,8 +83,9 @@ def warning(budget: Budget, rss: int, used: int) -> str:
     for level, template in (
         (
             BudgetLevel.HARD,
-            _("Millpond used {floor} MB right after its start, more than the hard watermark of {mark} MB: it cannot "
-              "take in anything. Neither actions nor a restart help, only a limit above {limit} MB."),
+            _("Millpond used {floor} MB right after its start, more than the hard watermark of {mark} MB: "
+              "it cannot accept anything. Neither actions nor a restart help, only a limit above {limit} "
+              "MB."),
         ),
         (
             BudgetLevel.SOFT,

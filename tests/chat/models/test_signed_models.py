@@ -97,6 +97,6 @@ def test_a_file_that_is_refused_changes_nothing(models: ChatModels, signed: Sign
         assert models.choice().model == "tiny"
         if reason == "changed since":
             assert str(caught.value.message).endswith(  # type: ignore[attr-defined]
-                "It was not loaded, nothing of it was changed. The model chosen before goes on."
+                "It was not loaded, nothing of it was changed. The model chosen before stays in use."
             )
     assert models.test(SERVICE, gguf(file)).state == "down"

@@ -101,11 +101,11 @@ def test_what_gave_nothing_back_is_repeated_more_and_more_seldom_until_memory_ge
 def test_what_would_not_help_is_passed_over_and_said_once() -> None:
     """An action that costs something for nothing; or an event each second that says so."""
     machine = Machine()
-    machine.pointless["once_soft"] = "there is nothing of the kind"
+    machine.pointless["once_soft"] = "there is nothing to release"
     machine.run(40, 720)
     assert machine.done == ["keep_soft"]
     (passed,) = machine.decided(DecisionKind.PASSED_OVER)
-    assert (passed.step, passed.outcome) == ("once_soft", "there is nothing of the kind")
+    assert (passed.step, passed.outcome) == ("once_soft", "there is nothing to release")
     del machine.pointless["once_soft"]
     machine.run(SKIP_SECONDS + 1)
     assert machine.done == ["keep_soft", "once_soft"]

@@ -119,6 +119,8 @@ def test_a_mistyped_variable_is_shown_with_what_may_be_meant(app: AppTest, monke
     monkeypatch.setenv("MILLPOND_UPLOAD_LIMIT", "2")
     open_page(app, "settings")
     assert [warning.value for warning in app.warning] == [
-        "`MILLPOND_UPLOAD_LIMIT` in the environment is no setting and was ignored. "
-        "Did you mean `MILLPOND_UPLOAD_LIMIT_MB`?"
+        (
+            "`MILLPOND_UPLOAD_LIMIT` in the environment is no setting and was ignored. "
+            "Did you mean `MILLPOND_UPLOAD_LIMIT_MB`?"
+        )
     ]

@@ -186,6 +186,11 @@ def listed(items: Iterable[str]) -> str:
     return joined(items, _(", "))
 
 
+def labelled(label: str, text: str) -> str:
+    """Return a text with what it is about before it; one of them alone where the other is empty."""
+    return _("{label}: {text}").format(label=label, text=text) if label and text else label or text
+
+
 def gap() -> str:
     """Return what stands between two sentences: a space, nothing in Chinese."""
     return TextSource(_BETWEEN_SENTENCES).text()

@@ -11,8 +11,14 @@ import pytest
 from tests.docs.generate import ACCESS, ROOT, SETTINGS, access_tables, section, settings_table
 
 README = ROOT / "README.md"
+CHINESE = ROOT / "README.zh-CN.md"
 FOR_DEVELOPERS = ("ARCHITECTURE.md", "GLOSSARY.md", "CONTRIBUTING.md")
-DOCUMENTS = (README.name, *FOR_DEVELOPERS, *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+DOCUMENTS = (
+    README.name,
+    CHINESE.name,
+    *FOR_DEVELOPERS,
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+)
 FOLDERS = ("console", "pages", "services", "tests", "deploy", "docs", ".ci", ".streamlit")
 MOST_LINES = 200
 # A question counts as answered when a word of it, or its beginning, stands in the file's name.
@@ -54,6 +60,22 @@ def test_make_targets_exist(document: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / document).read_text(), flags=re.MULTILINE))
     assert named <= targets
+
+
+def test_the_chinese_readme_tells_the_same() -> None:
+    """Commands, settings and figures that only one of the two knows are out of date in the other."""
+
+    def told(path: Path) -> set[str]:
+        text = path.read_text()
+        figures = re.findall(r"^\|.*\| ([\d.]+)", text, flags=re.MULTILINE)
+        return {
+            *re.findall(r"MILLPOND_[A-Z_]+", text),
+            *re.findall(r"^make [a-z]+", text, flags=re.MULTILINE),
+            *figures,
+        }
+
+    assert told(CHINESE) - told(README) == {"MILLPOND_LANGUAGE", "MILLPOND_EMBEDDING_MODEL"}
+    assert {name for name in told(README) - told(CHINESE) if not name.startswith("MILLPOND_")} == set()
 
 
 def test_the_readme_is_short() -> None:

@@ -17,7 +17,7 @@ from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
 from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
-from services.core.i18n import _, listed
+from services.core.i18n import _, labelled, listed
 from services.core.machine import MEGABYTE
 from services.core.time_ranges import PACING, Range, range_label, time_window
 from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
@@ -110,7 +110,7 @@ def decisions_view(services: Services) -> None:
 def _headline(decision: Decision) -> str:
     """Return time, action and outcome as Markdown."""
     time = local_time(decision.time).strftime(_("%d %b %H:%M:%S"))
-    text = ": ".join(escape(part) for part in (decision.label, decision.outcome) if part)
+    text = escape(labelled(decision.label, decision.outcome))
     if decision.kind is not DecisionKind.PASSED_OVER:
         text = f"**{text}**"
     dry = f" :gray-badge[{escape(_('dry run'))}]" if decision.dry_run else ""
@@ -172,7 +172,7 @@ def _marks(decisions: Sequence[Decision]) -> Json:
         "name": _("Decisions"),
         "x": [int(each.time * 1000) for each in decisions],
         "y": [round(each.rss_before / MEGABYTE, 1) for each in decisions],
-        "text": [inert(": ".join(part for part in (each.label, each.outcome) if part))[:140] for each in decisions],
+        "text": [inert(labelled(each.label, each.outcome))[:140] for each in decisions],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "color": [colour(LEVEL_COLOURS[each.level]) for each in decisions],

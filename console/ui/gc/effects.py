@@ -15,7 +15,7 @@ from console.ui.session_state import notify
 from console.ui.shared.formatting import ago, count, escape, milliseconds, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
-from services.core.i18n import _
+from services.core.i18n import _, labelled
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
 from services.memory.reclaimers import Effect, ReclaimOffer
@@ -83,7 +83,7 @@ def effect_title(services: Services, effect: Effect) -> str:
 
 def effect_summary(services: Services, effect: Effect) -> str:
     """Return the action and its outcome as plain text."""
-    return ": ".join(word for word in (effect_title(services, effect), effect.detail) if word)
+    return labelled(effect_title(services, effect), effect.detail)
 
 
 def rss_change(effect: Effect) -> str:

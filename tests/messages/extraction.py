@@ -70,7 +70,8 @@ def _calls(root: Path) -> Iterator[Call]:
         name = path.relative_to(root).as_posix()
         if name != "services/core/i18n.py":
             yield from calls_in(path.read_text(encoding="utf-8"), name)
-    yield Call("services/core/i18n.py", 1, (", ",), at_import=False)
+    for text in (", ", "{label}: {text}"):
+        yield Call("services/core/i18n.py", 1, (text,), at_import=False)
 
 
 def calls_in(code: str, name: str) -> list[Call]:

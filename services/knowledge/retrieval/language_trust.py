@@ -367,6 +367,8 @@ def main_script(text: str) -> str:
     """Return the script of most words of `text`, "" if there are none: one foreign name has as many letters as a whole
     question in Chinese.
     """
+    if text.isascii():  # most chunks of English libraries: every search asks for a hundred
+        return "LATIN" if any(map(str.isalpha, text)) else ""
     shares = {script: share * _WORDS_A_LETTER.get(script, 1.0) for script, share in script_shares(text).items()}
     return max(shares, key=lambda script: shares[script], default="")
 

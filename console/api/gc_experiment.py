@@ -57,7 +57,8 @@ class ExperimentIn(JsonBody):
     model_config = ConfigDict(extra="forbid")
 
     settings: list[SettingIn] = Field(min_length=1, max_length=MAX_SETTINGS)
-    rounds: int = Field(ROUNDS, ge=MIN_ROUNDS, le=MAX_ROUNDS)
+    # The service refuses fewer in words that say why.
+    rounds: int = Field(ROUNDS, ge=1, le=MAX_ROUNDS, json_schema_extra={"minimum": MIN_ROUNDS})
     operations: int = Field(OPERATIONS, ge=MIN_OPERATIONS, le=MAX_OPERATIONS, description="In each run")
     seed: int = Field(1, ge=0, le=2**31 - 1)
 

@@ -15,6 +15,7 @@ from console.api.permissions import needs
 from console.api.problems import Projection, other_forms, problem_responses
 from console.api.translated import TranslatedRoute
 from services.core.actor import Permission
+from services.memory.tracing.profiles import ProfileFormat
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE
 from services.memory.tracing.source import as_csv, as_json, as_rows
 from services.memory.tracing.types import (
@@ -201,6 +202,24 @@ async def file(snapshot_id: PathName, context: Context) -> Response:
     path = await context.threads.call(context.platform.memory.tracer.file, snapshot_id)
     name = f"millpond-allocations-{snapshot_id}.npz"
     return FileResponse(path, media_type="application/octet-stream", headers=attachment(name))
+
+
+@router.get(
+    "/snapshots/{snapshot_id}/profile",
+    dependencies=needs(Permission.OPERATE),
+    summary="Download a snapshot for other programs",
+    responses=_MISSING | other_forms("application/octet-stream"),
+)
+async def profile(
+    snapshot_id: PathName,
+    context: Context,
+    format_: Annotated[ProfileFormat, Query(alias="format", description="For speedscope, or for pprof")],
+) -> Response:
+    """Return the whole snapshot as a profile: JSON for speedscope, or gzipped protobuf for pprof; weights are bytes."""
+    content = await context.threads.call(context.platform.memory.tracer.profile, snapshot_id, format_)
+    media_type = "application/json" if format_ is ProfileFormat.SPEEDSCOPE else "application/octet-stream"
+    headers = attachment(f"millpond-allocations-{snapshot_id}{format_.ending}")
+    return Response(content, media_type=media_type, headers=headers)
 
 
 @router.get("/compare", dependencies=needs(Permission.OPERATE), summary="Compare two snapshots", responses=_MISSING)

@@ -190,10 +190,12 @@ class AllocationsState:
 @dataclass
 class GCForm:
     """Garbage collection page: the settings that the form shows, and how often it was filled: it is filled again when
-    other settings come into force."""
+    other settings come into force. `outcomes` has the time of the effect of what was last done in this tab, by the
+    place of its buttons."""
 
     known: object = None
     fills: int = 0
+    outcomes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

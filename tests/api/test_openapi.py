@@ -39,6 +39,7 @@ _IDENTITY = "An object is identified by more than its address"
 _APART = "What watching the memory holds is left out of the lists of objects and allocations"
 _ACCOUNTS = "Accounts over HTTP: `/api/people`, `/api/groups`, `/api/account`"
 _MODEL_CHANGE = "A data folder keeps its embedding model."
+_PROFILES = "`GET /api/tracing/snapshots/{snapshot_id}/profile`"
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
@@ -117,6 +118,7 @@ STATED = {
     "GET /api/audit": _AUDIT,
     "GET /api/audit/export": _AUDIT,
     "GET /api/audit/verify": _AUDIT,
+    "GET /api/tracing/snapshots/{snapshot_id}/profile": _PROFILES,
     "GET /readyz / answers / 200": _FORMS,
     "DELETE /api/requests/{id} / answers / 202": _FORMS,
     "GET /api/documents/{document_id}/original / answers / 200 / application/octet-stream": _FORMS,

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 
+from tests.memory.tracing.pprof_reader import read_profile
 from tests.servers import Server
 
 API = "/api/tracing"
@@ -23,6 +27,21 @@ def off(server: Server) -> Iterator[Server]:
     clean()
     yield server
     clean()
+
+
+def check_profiles(client: httpx.Client, info: dict[str, Any]) -> None:
+    """Both forms for other programs hold the snapshot's bytes, and are saved under names that these programs know."""
+    profile = f"{API}/snapshots/{info['id']}/profile"
+    speedscope = client.get(profile, params={"format": "speedscope"}).raise_for_status()
+    assert re.search(
+        r'filename="millpond-allocations-\w+\.speedscope\.json"', speedscope.headers["content-disposition"]
+    )
+    (sampled,) = speedscope.json()["profiles"]
+    assert sum(sampled["weights"]) == info["bytes"]
+    assert max(map(len, sampled["samples"])) == 10
+    pprof = client.get(profile, params={"format": "pprof"}).raise_for_status()
+    assert pprof.headers["content-disposition"].count(".pb.gz") == 2
+    assert sum(sample.value[1] for sample in read_profile(pprof.content).sample) == info["bytes"]
 
 
 def test_a_stretch_of_tracing(off: Server) -> None:
@@ -64,6 +83,7 @@ def test_a_stretch_of_tracing(off: Server) -> None:
     file = client.get(f"{API}/snapshots/{new['id']}/file")
     assert file.content[:2] == b"PK"
     assert len(file.content) == new["size"]
+    check_profiles(client, new)
 
     named = client.patch(f"{API}/snapshots/{new['id']}", json={"name": "after", "note": "one document"}).json()
     assert (named["name"], named["note"]) == ("after", "one document")
@@ -91,6 +111,10 @@ def test_a_stretch_of_tracing(off: Server) -> None:
         ("GET", "/export?new=b&format=pickle", None, 422),
         ("GET", "/snapshots/millpond.db/file", None, 404),
         ("GET", "/snapshots/0123456789abcdef/file", None, 404),
+        ("GET", "/snapshots/0123456789abcdef/profile?format=pprof", None, 404),
+        ("GET", "/snapshots/millpond.db/profile?format=speedscope", None, 404),
+        ("GET", "/snapshots/0123456789abcdef/profile?format=pickle", None, 422),
+        ("GET", "/snapshots/0123456789abcdef/profile", None, 422),
         ("PATCH", "/snapshots/0123456789abcdef", {"name": "x"}, 404),
         ("PATCH", "/snapshots/0123456789abcdef", {"name": "x" * 81}, 422),
         ("DELETE", "/snapshots/0123456789abcdef", None, 404),

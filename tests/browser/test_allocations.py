@@ -60,6 +60,11 @@ def test_a_stretch_of_tracing(page: Page, console: Server, tmp_path: Path) -> No
     assert all(row["where"].startswith(("services/", "console/", "pages/")) for row in rows)
     assert any(int(row["bytes_diff"]) > 0 for row in rows)
     assert json.loads(save(page, "JSON", tmp_path / "rows.json"))["same_run"]
+    profile = json.loads(save(page, "speedscope", tmp_path / "profile.json"))
+    assert sum(profile["profiles"][0]["weights"]) == profile["profiles"][0]["endValue"] > 0
+    calls = page.get_by_role("figure", name="Which calls hold it")
+    expect(calls.locator(".slice").nth(3)).to_be_visible()
+    expect(calls).to_contain_text("All: ")
 
     # The address opens the same comparison elsewhere.
     choose(page, "Older", "None: what the newer one holds")

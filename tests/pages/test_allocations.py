@@ -3,13 +3,17 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 
+import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from console.ui.allocations.charts import flame_chart
 from console.ui.session_state import Key
 from services.app.container import Services
 from services.core.actor import SERVICE
 from services.memory import fork_snapshot
+from services.memory.tracing.call_tree import build_call_tree
+from services.memory.tracing.snapshot_file import pack_traces
 from services.memory.tracing.tracer import Tracer
 from tests.pages.conftest import open_page
 
@@ -70,6 +74,55 @@ def test_on_one_and_two_snapshots(app: AppTest, tracer: Tracer) -> None:
     app.button(key=Key.TRACING_STOP).click().run()
     assert headings(app)[0] == "Tracing is off"
     assert len(tracer.snapshots()) == 2
+
+
+def links(app: AppTest) -> dict[str, str]:
+    """Return the addresses of the page's link buttons by their labels."""
+    return {str(link.proto.label): str(link.proto.url) for link in app.get("link_button")}
+
+
+def test_a_deep_snapshot_has_a_flame_graph_and_profiles(app: AppTest, tracer: Tracer) -> None:
+    """Callers that were recorded would be seen one traceback at a time only, and by no other program."""
+    tracer.start(SERVICE, 1, 5)
+    shallow = tracer.take_snapshot(SERVICE)
+    tracer.stop(SERVICE)
+    open_page(app, "allocations", old="none", new=shallow.id)
+    assert "Which calls hold it" not in headings(app)
+    tracer.start(SERVICE, 8, 5)
+    held = [bytearray(20_000) for _number in range(10)]
+    deep = tracer.take_snapshot(SERVICE)
+    tracer.stop(SERVICE)
+    open_page(app, "allocations", old="none", new=deep.id)
+    assert not app.exception
+    assert not app.error
+    assert "Which calls hold it" in headings(app)
+    for form in ("speedscope", "pprof"):
+        assert links(app)[form] == f"./api/tracing/snapshots/{deep.id}/profile?format={form}"
+    app.text_input(key=Key.TRACING_SEARCH).set_value("no such path").run()
+    assert "Which calls hold it" not in headings(app)
+    assert not app.error
+    assert len(held) == 10
+
+
+def test_calls_are_drawn_with_their_bytes() -> None:
+    """Plotly would refuse the figure, widths would not be bytes, or a path's mark-up would be run."""
+    traces = pack_traces(
+        [
+            ((("/b.py", 2), ("/<b>a</b>.py", 1)), 3_000_000, 2),
+            ((("/c.py", 3), ("/<b>a</b>.py", 1)), 1_000_000, 1),
+            *(((("/tiny.py", number), ("/<b>a</b>.py", 1)), 100, 1) for number in range(1, 20)),
+        ]
+    )
+    chart = flame_chart(build_call_tree(traces), "one")
+    assert chart.points == 5
+    (trace,) = chart.traces
+    assert trace["values"] == [4_001_900, 4_001_900, 3_000_000, 1_000_000, 1900]
+    assert trace["parents"] == ["", "0", "1", "1", "1"]
+    assert trace["labels"] == ["All: 3.8 MB", "/&lt;b&gt;a&lt;/b&gt;.py:1", "/b.py:2", "/c.py:3", "Other"]
+    assert "2.9 MB in 2 blocks, 75.0 % of what is shown" in trace["hovertext"][2]
+    assert not any("<b>" in text for text in trace["hovertext"])
+    for dark in (False, True):
+        assert "$" not in go.Figure(chart.figure(dark=dark)).to_json()
 
 
 def test_different_stretches_and_damage_are_told(app: AppTest, tracer: Tracer) -> None:

@@ -52,6 +52,12 @@ def labels(app: AppTest) -> set[str]:
     return {metric.label for metric in app.metric}
 
 
+def outcomes(app: AppTest) -> list[str]:
+    """Return what is said beside the buttons of what they did."""
+    said = [re.sub(r"\\(.)", r"\1", str(caption.value)) for caption in app.caption]
+    return [text for text in said if text.startswith(":green[:material/check_circle:]")]
+
+
 def enabled(app: AppTest) -> set[str]:
     """Return the keys of the buttons that can be clicked."""
     return {str(button.key) for button in app.button if not button.disabled}
@@ -122,9 +128,11 @@ def test_collecting_shows_what_it_did(app: AppTest, acting: Services) -> None:
     app.button(key="collector-collect-2").click().run()
     assert labels(app) >= {"Pause", "RSS before", "RSS after", "Change", "Objects found", "Uncollectable"}
     assert re.search(r"Collect: generation 2: .* · just now · local", words(app))
+    assert any("Collect: generation 2" in said and "pause" in said for said in outcomes(app))
     app.button(key="collector-freeze").click().run()
     assert acting.memory.collector.state().frozen > 10_000
     assert "objects are frozen now" in words(app)
+    assert len(outcomes(app)) == 2, "what was done at one place hides what was done at another"
     app.button(key="collector-unfreeze").click().run()
     assert acting.memory.collector.state().frozen == 0
     assert len(app.expander) >= 2, "the effects before the newest are gone"
@@ -145,7 +153,8 @@ def test_giving_back(app: AppTest, acting: Services) -> None:
     assert "**Search caches** · would free" in written
     assert "**Cached pages of the database** · would free: unknown" in written
     app.button(key="reclaim-search_caches-do").click().run()
-    assert "Last time, just now" in words(app)
+    (said,) = outcomes(app)
+    assert re.search(r"Search caches: .* · RSS .* · just now", said)
     assert acting.memory.effects.latest()[0].action == "search_caches"
 
 

@@ -82,6 +82,24 @@ def test_before_any_experiment(make: Make) -> None:
     assert "(123, 10, 10)" in app.multiselect(key=f"{form.SETTINGS}-1").options
 
 
+def test_too_few_rounds_are_refused_before_anything_starts(make: Make) -> None:
+    """Rounds that give no answer would cost minutes; the form would refuse without a word, or begin all the same."""
+    experiments = make(fake_environment("hang"))
+    app = opened()
+    assert app.number_input(key=form.ROUNDS_KEY).label == "Rounds (at least 3)"
+    app.number_input(key=form.ROUNDS_KEY).set_value(2).run()
+    assert app.button(key=form.START).disabled
+    assert "2 rounds are too few" in str(app.warning[0].proto)
+    app.number_input(key=form.ROUNDS_KEY).set_value(3).run()
+    assert not app.button(key=form.START).disabled
+    assert not app.warning
+    # The click that ends the input of the field: it still shows what was there before.
+    app.number_input(key=form.ROUNDS_KEY).set_value(1)
+    app.button(key=form.START).click().run()
+    assert "1 round is too few" in str(app.error[0].proto)
+    assert not experiments.running
+
+
 def test_start_watch_and_cancel(make: Make) -> None:
     """The button starts it, progress names the run, another button ends it, and the page says so."""
     experiments = make(fake_environment("hang"))
@@ -100,7 +118,7 @@ def test_start_watch_and_cancel(make: Make) -> None:
 def test_a_failure_is_shown_with_its_reason(make: Make) -> None:
     """A crashed child has a face of its own, and no room for one is a message, not a broken page."""
     experiments = make(fake_environment("crash"))
-    experiments.start(SERVICE, [OFF], 1, 50)
+    experiments.start(SERVICE, [OFF], 3, 50)
     eventually(lambda: not experiments.running, what="the failure")
     app = opened()
     assert len(app.error) == 1

@@ -47,6 +47,15 @@ def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Service
         assert "There is no GPU" in written
 
 
+def test_each_section_is_one_click_away(app: AppTest, watched: Services) -> None:
+    """A link at the top would lead nowhere, in whichever language, or a section would have none."""
+    open_page(app, "memory")
+    anchors = [element.proto.anchor for element in app.subheader]
+    assert anchors == ["verdict", "charts", "ledger", "events", "requests"]
+    (links,) = (element.value for element in app.markdown if "](#" in str(element.value))
+    assert re.findall(r"\]\(#([a-z]+)\)", links) == anchors[1:]
+
+
 def test_a_leak_is_worded_with_its_suspects(app: AppTest, watched: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kind, growth, evidence and suspects of a verdict are on the page and in the strip; names in it are only text."""
     verdict = Verdict(

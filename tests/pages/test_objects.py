@@ -49,7 +49,7 @@ def test_two_snapshots_are_compared_and_a_deleted_object_is_reported(app: AppTes
     page = open_page(app, "objects", since=first.name, snapshot=second.name)
     assert not page.exception
     table = page.dataframe[0].value
-    assert {"type", "count", "kb", "delta_count", "delta_kb", "new_count", "gone_count", "survived_count"} == set(
+    assert {"type", "count", "bytes", "delta_count", "delta_bytes", "new_count", "gone_count", "survived_count"} == set(
         table.columns
     )
     page = open_page(app, "objects", view="containers", type="dict", object="4096")

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from html import escape as html_escape
 from urllib.parse import urlencode
 
 import streamlit as st
 
+from console.ui.allocations.charts import changes_chart, flame_chart
 from console.ui.allocations.snapshot_table import snapshot_label
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.figure import Chart, Json, axis, base_layout
-from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, Query, query, set_query
-from console.ui.shared.formatting import count, escape, plain, signed_size, size
+from console.ui.shared.formatting import count, escape, plain, signed_size, size, size_unit
 from services.core.i18n import _, plural
-from services.core.machine import MEGABYTE
+from services.memory.tracing.profiles import ProfileFormat
 from services.memory.tracing.source import place_text, source_lines
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import ComparisonRow, GroupBy, RowChange, SnapshotInfo, TraceComparison, TraceFilters
 
 _ROWS = 100
 _NONE = "none"  # in place of the older snapshot: show the newer one alone
-MOST_BARS = 12
-_LONGEST_LABEL = 34
 _MOST_TRACEBACKS = 5
 
 
@@ -62,6 +58,7 @@ def allocations_comparison(tracer: Tracer) -> None:
     _exports(found, filters)
     if row is not None:
         allocation_detail(tracer, found, row, filters)
+    _flame_graph(tracer, found.new, filters)
 
 
 def _no_snapshots(*, on: bool) -> None:
@@ -236,12 +233,13 @@ def _table(found: TraceComparison) -> ComparisonRow | None:
     }
     colours = ["red", "orange", "gray", "green", "green"]
     rows = found.rows
+    changed, now = size_unit([row.bytes_diff for row in rows]), size_unit([row.bytes for row in rows])
     values: dict[str, object] = {
         "change": [[words[row.change]] for row in rows],
         "where": [plain(place_text(row.place)) for row in rows],
-        "bytes_diff": [row.bytes_diff / 1024 for row in rows],
+        "bytes_diff": changed.column(row.bytes_diff for row in rows),
         "blocks_diff": [row.blocks_diff for row in rows],
-        "bytes": [row.bytes / 1024 for row in rows],
+        "bytes": now.column(row.bytes for row in rows),
         "source": [plain(row.source) for row in rows],
     }
     hidden = {"change", "bytes_diff", "blocks_diff"} if found.old is None else set()
@@ -259,9 +257,11 @@ def _table(found: TraceComparison) -> ComparisonRow | None:
         column_config={
             "change": column.MultiselectColumn(_("What"), options=list(words.values()), color=colours, width=72),
             "where": column.TextColumn(_("Where"), width=265),
-            "bytes_diff": column.NumberColumn(_("Change, KB"), format="%+.1f", width=88),
+            "bytes_diff": column.NumberColumn(
+                _("Change, {unit}").format(unit=changed.name), format=changed.change, width=88
+            ),
             "blocks_diff": column.NumberColumn(_("Blocks"), format="%+d", width=70),
-            "bytes": column.NumberColumn(_("Now, KB"), format="%.1f", width=76),
+            "bytes": column.NumberColumn(_("Now, {unit}").format(unit=now.name), format=now.number, width=76),
             "source": column.TextColumn(_("Line"), width=260),
         },
     )
@@ -283,69 +283,38 @@ def _exports(found: TraceComparison, filters: TraceFilters) -> None:
         "text": filters.text,
         "watching": str(filters.watching).lower(),
     }
-    with st.container(horizontal=True):
+    whole = f"./api/tracing/snapshots/{found.new.id}/profile?format="
+    with st.container(horizontal=True, vertical_alignment="center"):
         for kind in ("csv", "json"):
             address = "./api/tracing/export?" + urlencode({**parameters, "format": kind})
-            st.link_button(kind.upper(), address, icon=":material/download:")
+            st.link_button(kind.upper(), address, icon=":material/download:", help=_("The rows as a file"))
+        for form in ProfileFormat:
+            st.link_button(
+                form.value,
+                f"{whole}{form.value}",
+                icon=":material/download:",
+                help=_("The whole newer snapshot, whatever the filters, as a profile in bytes for that program"),
+            )
         st.caption(_("The chart's menu saves it as an image or an HTML page."), width="content")
 
 
-def changes_chart(comparison: TraceComparison) -> Chart:
-    """Return the rows that changed most as horizontal bars; for a single snapshot, the largest ones."""
-    rows = [row for row in comparison.rows if _length(comparison, row)][:MOST_BARS]
-    values = [_length(comparison, row) for row in rows]
-    unit, divisor = (_("MB"), MEGABYTE) if max(map(abs, values), default=0) >= MEGABYTE else (_("KB"), 2**10)
-    layout = base_layout(56 + 26 * max(1, len(rows)))
-    positions = list(range(len(rows)))
-    low, high = min([0, *values]) / divisor, max([0, *values]) / divisor
-    room = 0.32 * (high - low or 1.0)  # for the labels at the end of the bars
-    layout["xaxis"] = {
-        **axis(unit),
-        "range": [low - room if low else 0.0, high + room if high else 0.0],
-        "fixedrange": True,
-    }
-    layout["yaxis"] = {
-        **axis(),
-        "tickvals": positions,
-        "ticktext": [html_escape(_shortened(place_text(row.place))) for row in rows],
-        "range": [len(rows) - 0.4, -0.6],
-        "showgrid": False,
-        "fixedrange": True,
-    }
-    layout |= {"showlegend": False, "bargap": 0.25, "dragmode": False, "hovermode": "closest"}
-    layout["margin"] = {"l": 8, "r": 8, "t": 8, "b": 28}
-    bars: Json = {
-        "type": "bar",
-        "orientation": "h",
-        "x": [round(value / divisor, 3) for value in values],
-        "y": positions,
-        "text": [signed_size(value) if comparison.old else size(value) for value in values],
-        "textposition": "outside",
-        "cliponaxis": False,
-        "hovertext": [_hover(row) for row in rows],
-        "hoverinfo": "text",
-        "marker": {"color": [colour("accent") if value > 0 else colour("peak") for value in values]},
-    }
-    name = _("What changed") if comparison.old else _("What it holds")
-    return Chart("allocations", name, (bars,), layout)
-
-
-def _length(comparison: TraceComparison, row: ComparisonRow) -> int:
-    return row.bytes_diff if comparison.old else row.bytes
-
-
-def _shortened(text: str) -> str:
-    """Return the end of a path, starting at a folder's name where possible."""
-    if len(text) <= _LONGEST_LABEL:
-        return text
-    end = text[-_LONGEST_LABEL + 1 :]
-    return "…" + end[max(0, end.find("/")) :]
-
-
-def _hover(row: ComparisonRow) -> str:
-    """Return the hover text; Plotly reads HTML there, so foreign text is escaped."""
-    source = html_escape(row.source[:90])
-    return "<br>".join(part for part in (html_escape(place_text(row.place)), source) if part)
+def _flame_graph(tracer: Tracer, info: SnapshotInfo, filters: TraceFilters) -> None:
+    """Draw the calls that hold memory in a snapshot, where callers were recorded."""
+    if info.frames < 2 or info.damaged:
+        return
+    tree = tracer.call_tree(info.id, filters)
+    if tree.nodes[0].bytes <= 0:
+        return  # said above: no rows
+    st.subheader(_("Which calls hold it"), anchor=False)
+    st.caption(
+        _(
+            "All that passes the filters in the newer snapshot: the wider, the more bytes. A call stands below its "
+            "caller, the oldest recorded calls at the top. Green is Millpond's code, blue are libraries; grey is the "
+            "rest, and what is too small to be shown by itself. Click a call to see what it holds; click it again to "
+            "go back."
+        )
+    )
+    draw_chart(EncodedChart.of(flame_chart(tree, f"{info.id} {filters}")), key="allocations-flame-graph", titled=False)
 
 
 def allocation_detail(tracer: Tracer, found: TraceComparison, row: ComparisonRow, filters: TraceFilters) -> None:

@@ -11,9 +11,8 @@ from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt, guarded
 from console.ui.session_state import notify
 from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
-from console.ui.shared.formatting import local_time, plain, size
+from console.ui.shared.formatting import local_time, plain, size, size_unit
 from services.core.i18n import _
-from services.core.machine import MEGABYTE
 from services.memory.tracing.snapshot_store import LONGEST_NAME, LONGEST_NOTE, MOST_AUTOMATIC, MOST_SNAPSHOTS
 from services.memory.tracing.tracer import Tracer
 from services.memory.tracing.types import SnapshotInfo
@@ -54,16 +53,17 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
 
     column = st.column_config
     ids = [info.id for info in snapshots]
+    traced, stored = size_unit([info.bytes for info in snapshots]), size_unit([info.size for info in snapshots])
     frame = pd.DataFrame(
         {
             "edit": [":material/edit:"] * len(snapshots),
             "name": [snapshot_title(info) for info in snapshots],
             "time": [local_time(info.time) for info in snapshots],
-            "bytes": [info.bytes / MEGABYTE for info in snapshots],
+            "bytes": traced.column(info.bytes for info in snapshots),
             "blocks": [info.blocks for info in snapshots],
             "frames": [info.frames for info in snapshots],
             "paused": [info.paused * 1000 for info in snapshots],
-            "size": [info.size / 1024 for info in snapshots],
+            "size": stored.column(info.size for info in snapshots),
             "file": [f"./api/tracing/snapshots/{info.id}/file" for info in snapshots],
             "delete": [":material/delete:"] * len(snapshots),
             "note": [plain(info.note) for info in snapshots],
@@ -87,10 +87,10 @@ def _table(tracer: Tracer, snapshots: Sequence[SnapshotInfo]) -> None:
             ),
             "name": column.TextColumn(_("Name"), width=150),
             "time": column.DatetimeColumn(_("Taken"), format="YYYY-MM-DD HH:mm:ss", width=150),
-            "bytes": number(_("Traced, MB"), format="%.2f", width=90),
+            "bytes": number(_("Traced, {unit}").format(unit=traced.name), format=traced.number, width=90),
             "blocks": number(_("Blocks"), format="localized", width=84),
             "frames": number(_("Depth"), format="%d", width=60, help=_("Recorded calls per allocation")),
-            "size": number(_("On disk, KB"), format="%.0f", width=90),
+            "size": number(_("On disk, {unit}").format(unit=stored.name), format=stored.number, width=90),
             "paused": number(_("Pause, ms"), format="%.1f", width=84, help=_("How long all threads were paused")),
             "note": column.TextColumn(_("Note"), width=160),
             "file": column.LinkColumn(_("File"), display_text=_("Download"), width=84),

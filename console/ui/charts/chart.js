@@ -50,7 +50,8 @@ function figureOf(chart, dark) {
   const dated = layout.xaxis?.type === "date"
   const at = (values) => (dated ? values.map(local) : values)
   const times = at(chart.times)
-  const traces = painted(chart.traces, dark).map((trace) => ({ ...trace, x: trace.x ? at(trace.x) : times }))
+  const timed = (trace) => (trace.ids ? trace : { ...trace, x: trace.x ? at(trace.x) : times })
+  const traces = painted(chart.traces, dark).map(timed)
   if (dated) {
     if (layout.xaxis.range) layout.xaxis.range = at(layout.xaxis.range)
     for (const shape of layout.shapes ?? [])

@@ -22,8 +22,9 @@ Json = dict[str, Any]
 class Chart:
     """One chart.
 
-    A trace without `x` gets `times` (milliseconds since the epoch, sent once for all traces). `zoom` names the group of
-    charts that zoom together, "" for none; a new `subject` resets the zoom.
+    A trace without `x` gets `times` (milliseconds since the epoch, sent once for all traces), unless it is one of
+    nested parts, which have `ids`. `zoom` names the group of charts that zoom together, "" for none; a new `subject`
+    resets the zoom.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Chart:
     @property
     def points(self) -> int:
         """The number of points that are sent."""
-        return sum(len(trace.get("x", self.times)) for trace in self.traces)
+        return sum(len(trace.get("ids", trace.get("x", self.times))) for trace in self.traces)
 
     @property
     def height(self) -> int:
@@ -62,7 +63,7 @@ class Chart:
 
     def figure(self, *, dark: bool = False) -> Json:
         """Return a complete Plotly figure in one theme, times in UTC."""
-        traces = [trace if "x" in trace else {**trace, "x": list(self.times)} for trace in self.traces]
+        traces = [trace if {"x", "ids"} & trace.keys() else {**trace, "x": list(self.times)} for trace in self.traces]
         return {"data": _painted(traces, dark=dark), "layout": _painted(self.layout, dark=dark)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -11,10 +12,11 @@ from console.ui.charts.figure import Chart, Json, axis, base_layout
 from console.ui.charts.palette import owner_colour, owner_name
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
-from console.ui.session_state import notify
+from console.ui.session_state import GCForm, notify, state_of
 from console.ui.shared.formatting import ago, count, escape, milliseconds, signed_size, size
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
+from services.core.actor import Actor
 from services.core.i18n import _, labelled
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
@@ -98,6 +100,30 @@ def effect_age(services: Services, effect: Effect) -> str:
     return ago(datetime.fromtimestamp(effect.time, UTC), now)
 
 
+def act_and_show(services: Services, place: str, action: Callable[[Actor], Effect]) -> None:
+    """Do something in a button's callback; `outcome_view` draws its effect at `place`."""
+    outcomes = state_of(GCForm).outcomes
+    outcomes.pop(place, None)  # of an action that fails now, the one before is no outcome
+    effect = attempt(action, page_actor(services))
+    if effect is not None:
+        outcomes[place] = effect.time
+        notify(effect_summary(services, effect))  # draws the whole page, with the effect on it
+
+
+def outcome_view(services: Services, place: str) -> None:
+    """Draw in one line what this tab last did with the buttons at `place`, as long as the effect is kept."""
+    time = state_of(GCForm).outcomes.get(place)
+    effect = next((each for each in services.memory.effects.latest() if each.time == time), None)
+    if effect is None:
+        return
+    parts = [effect_summary(services, effect)]
+    if effect.found is not None:
+        parts.append(_("pause {time}").format(time=milliseconds(1000 * effect.seconds)))
+    parts += [_("RSS {change}").format(change=rss_change(effect)), effect_age(services, effect)]
+    with st.container(key=f"outcome-{place}"):
+        st.caption(f":green[:material/check_circle:] {escape(' · '.join(parts))}")
+
+
 def _headline(services: Services, effect: Effect) -> str:
     rss = _("RSS {change}").format(change=rss_change(effect))
     return " · ".join(
@@ -172,11 +198,16 @@ def reclaim_view(services: Services) -> None:
     if not offers:
         st.info(_("Nothing can be released at present."), icon=":material/compress:")
     why = disabled_reason(services)
+    offered = {_place(offer.name) for offer in offers}
+    for place in state_of(GCForm).outcomes:
+        if place.startswith(_place("")) and place not in offered:
+            outcome_view(services, place)  # what was released is not there any more
     for offer in offers:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"reclaim-{offer.name}"):
             with st.container(gap="xxsmall", width="stretch"):
                 st.markdown(f"**{escape(offer.label)}** · {_would(offer)}")
                 st.caption(_words(services, offer, last.get(offer.name)))
+                outcome_view(services, _place(offer.name))
             st.button(
                 _("Release"),
                 key=f"reclaim-{offer.name}-do",
@@ -190,9 +221,12 @@ def reclaim_view(services: Services) -> None:
 
 
 def _release(services: Services, name: str) -> None:
-    effect = attempt(services.memory.reclaimers.release, page_actor(services), name)
-    if effect is not None:
-        notify(effect_summary(services, effect))
+    act_and_show(services, _place(name), lambda actor: services.memory.reclaimers.release(actor, name))
+
+
+def _place(name: str) -> str:
+    """Return the place of a reclaimer's button."""
+    return f"release-{name}"
 
 
 def _would(offer: ReclaimOffer) -> str:
@@ -205,7 +239,7 @@ def _would(offer: ReclaimOffer) -> str:
 
 def _words(services: Services, offer: ReclaimOffer, effect: Effect | None) -> str:
     parts = [escape(offer.cost)]
-    if effect is not None:
+    if effect is not None and effect.time != state_of(GCForm).outcomes.get(_place(offer.name)):
         parts.append(
             _("Last time, {when}: {outcome}; RSS {change}.").format(
                 when=effect_age(services, effect),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
-from console.ui.gc.effects import effect_summary
+from console.ui.gc.effects import act_and_show, outcome_view
 from console.ui.gc.pauses import trial_p95
 from console.ui.session_state import GCForm, Key, notify, state_of
 from console.ui.shared.formatting import ago, count, escape, milliseconds, minutes
@@ -19,7 +19,6 @@ from services.core.actor import Actor
 from services.core.i18n import _, plural
 from services.memory.gc.explain import explain, explain_freezing
 from services.memory.gc.types import GCSettings, GCState, Trial
-from services.memory.reclaimers import Effect
 
 _TRIAL_SECONDS, _IDLE_SECONDS = 1.0, 5.0
 _MINUTES = 10
@@ -221,9 +220,10 @@ def _actions(services: Services, state: GCState) -> None:
                 icon=":material/recycling:",
                 disabled=why is not None,
                 help=why or note,
-                on_click=_act,
-                args=(services, lambda actor, wanted=generation: collector.collect(actor, wanted)),
+                on_click=act_and_show,
+                args=(services, "collect", lambda actor, wanted=generation: collector.collect(actor, wanted)),
             )
+    outcome_view(services, "collect")
     st.subheader(_("Freeze"), anchor=False)
     st.caption(escape(explain_freezing(state)))
     with st.container(horizontal=True, gap="small"):
@@ -233,8 +233,8 @@ def _actions(services: Services, state: GCState) -> None:
             icon=":material/ac_unit:",
             disabled=why is not None,
             help=why or _("gc.freeze, after a last full collection"),
-            on_click=_act,
-            args=(services, collector.freeze),
+            on_click=act_and_show,
+            args=(services, "freeze", collector.freeze),
         )
         st.button(
             _("Unfreeze"),
@@ -242,12 +242,7 @@ def _actions(services: Services, state: GCState) -> None:
             icon=":material/mode_heat:",
             disabled=why is not None or not state.frozen,
             help=why or (None if state.frozen else _("No objects are frozen.")),
-            on_click=_act,
-            args=(services, collector.unfreeze),
+            on_click=act_and_show,
+            args=(services, "freeze", collector.unfreeze),
         )
-
-
-def _act(services: Services, action: Callable[[Actor], Effect]) -> None:
-    effect = attempt(action, page_actor(services))
-    if effect is not None:
-        notify(effect_summary(services, effect))  # draws the whole page, with the effect on it
+    outcome_view(services, "freeze")

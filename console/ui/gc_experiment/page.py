@@ -13,10 +13,18 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
-from services.memory.gc_experiment.analysis import MIN_ANALYSIS_ROUNDS
 from services.memory.gc_experiment.runner import OPERATIONS, ROUNDS, Experiments
 from services.memory.gc_experiment.types import ExperimentPhase, ExperimentState, Setting
-from services.memory.gc_experiment.workload import DEFAULTS, OFFERED, PRESELECTED, REFERENCE, label
+from services.memory.gc_experiment.workload import (
+    DEFAULTS,
+    MAX_ROUNDS,
+    MIN_ROUNDS,
+    OFFERED,
+    PRESELECTED,
+    REFERENCE,
+    label,
+    too_few_rounds,
+)
 
 CANCEL = "experiment-cancel"
 _RUNNING_SECONDS, _IDLE_SECONDS = 1.0, 5.0
@@ -114,15 +122,13 @@ def experiment_form(services: Services) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rounds = int(
             st.number_input(
-                _("Rounds"),
+                _("Rounds (at least {least})").format(least=MIN_ROUNDS),
                 1,
-                20,
+                MAX_ROUNDS,
                 ROUNDS,
                 key=ROUNDS_KEY,
-                width=130,
-                help=_("Each round runs every setting once, in a new order. At least {least} are needed.").format(
-                    least=MIN_ANALYSIS_ROUNDS
-                ),
+                width=150,
+                help=_("Each round runs every setting once, in a new order. Six are the fewest that can be certain."),
             )
         )
         lengths = {_LENGTHS[0]: _("short"), _LENGTHS[1]: _("usual"), _LENGTHS[2]: _("long")}
@@ -135,7 +141,8 @@ def experiment_form(services: Services) -> None:
             format_func=lambda number: f"{lengths[number]} ({number})",
             help=_("Operations in each run"),
         )
-        why = disabled_reason(services)
+        too_few = too_few_rounds(rounds)
+        why = disabled_reason(services) or too_few or None
         st.button(
             _("Start"),
             key=START,
@@ -146,6 +153,10 @@ def experiment_form(services: Services) -> None:
             on_click=_start,
             args=(services, wanted, rounds, int(operations or OPERATIONS)),
         )
+    if too_few:
+        least = _("Choose at least {least} rounds.").format(least=MIN_ROUNDS)
+        st.warning(escape(least), title=escape(too_few), icon=":material/exposure_plus_1:")
+        return
     _cost(services, len(wanted) + 1, rounds, int(operations or OPERATIONS))
 
 
@@ -208,5 +219,6 @@ def _cost(services: Services, settings: int, rounds: int, operations: int) -> No
 
 
 def _start(services: Services, settings: list[Setting], rounds: int, operations: int) -> None:
+    rounds = int(st.session_state.get(ROUNDS_KEY, rounds))  # also where the click was what ended the field's input
     if attempt(services.experiments.start, page_actor(services), settings, rounds, operations) is not None:
         notify(_("The experiment has started."))

@@ -1,4 +1,4 @@
-"""Tables below the charts: events, requests with memory before and after, collections with pauses."""
+"""Tables below the charts: events; requests with memory before and after, or collections with pauses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import streamlit as st
 from console.ui.charts.annotations import event_kind_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.event_figures import figures_text
+from console.ui.memory.sections import Section
 from console.ui.session_state import Key, Query, query_number
-from console.ui.shared.formatting import count, local_time, plain
+from console.ui.shared.formatting import count, local_time, plain, size_unit
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.events import EventKind
 from services.core.i18n import _
-from services.core.machine import MEGABYTE
 from services.core.time_ranges import PACING, Range
 from services.operations.event_log import Event
 
@@ -26,9 +26,8 @@ _MOST_ROWS = 200
 
 
 class Detail(StrEnum):
-    """The tables below the charts, one at a time."""
+    """The tables below the events, one at a time."""
 
-    EVENTS = "events"
     REQUESTS = "requests"
     COLLECTIONS = "collections"
 
@@ -36,27 +35,28 @@ class Detail(StrEnum):
 @st.fragment
 @guarded
 def details_view(services: Services, choice: Range) -> None:
-    """Draw the chosen table and keep it up to date."""
+    """Draw the events and the chosen table, and keep them up to date."""
+    st.subheader(_("Events"), anchor=Section.EVENTS)
+    _events(services, choice)
     names = {
-        Detail.EVENTS: _("Events"),
         Detail.REQUESTS: _("Requests"),
         Detail.COLLECTIONS: _("Collections"),
     }
+    st.subheader(_("Requests and collections"), anchor=Section.REQUESTS)
     shown = st.segmented_control(
         _("Details"),
         list(Detail),
         key="memory-detail",
-        default=Detail.EVENTS,
+        default=Detail.REQUESTS,
         required=True,
         format_func=lambda detail: names[detail],
         label_visibility="collapsed",
     )
-    tables: dict[Detail, Callable[[Services, Range], None]] = {
-        Detail.EVENTS: _events,
+    tables: dict[Detail, Callable[[Services], None]] = {
         Detail.REQUESTS: _requests,
         Detail.COLLECTIONS: _collections,
     }
-    tables[Detail(shown or Detail.EVENTS)](services, choice)
+    tables[Detail(shown or Detail.REQUESTS)](services)
     heartbeat("memory-details", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
@@ -103,7 +103,7 @@ def _between(services: Services, choice: Range, kinds: Sequence[EventKind] = ())
     return services.events.between(now - PACING[choice].seconds, now, _MOST_ROWS, kinds or None)
 
 
-def _requests(services: Services, _choice: Range) -> None:
+def _requests(services: Services) -> None:
     found = services.request_log.latest(_MOST_ROWS)
     if not found:
         st.caption(_("No requests since the start."))
@@ -113,16 +113,19 @@ def _requests(services: Services, _choice: Range) -> None:
             count=count(services.request_log.total)
         )
     )
+    before, after = [request.rss_before for request in found], [request.rss_after for request in found]
+    changes = [_change(request.rss_before, request.rss_after) for request in found]
     heap = [_change(request.heap_before, request.heap_after) for request in found]
+    whole, part = size_unit(before, after), size_unit(changes, heap)
     rows: dict[str, list[Any]] = {
         "time": [local_time(request.time) for request in found],
         "what": [plain(f"{request.method} {request.route}") for request in found],
         "status": [request.status or None for request in found],
         "ms": [request.seconds * 1000 for request in found],
-        "before": [request.rss_before / MEGABYTE for request in found],
-        "after": [request.rss_after / MEGABYTE for request in found],
-        "change": [_change(request.rss_before, request.rss_after) for request in found],
-        "heap": heap,
+        "before": whole.column(before),
+        "after": whole.column(after),
+        "change": part.column(changes),
+        "heap": part.column(heap),
         "alone": [request.alone for request in found],
     }
     column = st.column_config
@@ -135,20 +138,22 @@ def _requests(services: Services, _choice: Range) -> None:
             "what": column.TextColumn(_("Request"), width=260),
             "status": number(_("Status"), format="%d", width=62),
             "ms": number(_("ms"), format="%.0f", width=70),
-            "before": number(_("RSS before, MB"), format="%.1f", width=110),
-            "after": number(_("RSS after, MB"), format="%.1f", width=104),
-            "change": number(_("RSS change, KB"), format="%+.0f", width=112),
-            "heap": number(_("Heap change, KB"), format="%+.0f", width=118) if any(heap) else None,
+            "before": number(_("RSS before, {unit}").format(unit=whole.name), format=whole.number, width=110),
+            "after": number(_("RSS after, {unit}").format(unit=whole.name), format=whole.number, width=104),
+            "change": number(_("RSS change, {unit}").format(unit=part.name), format=part.change, width=112),
+            "heap": number(_("Heap change, {unit}").format(unit=part.name), format=part.change, width=118)
+            if any(heap)
+            else None,
             "alone": column.CheckboxColumn(_("Alone"), width=60),
         },
     )
 
 
-def _change(before: int | None, after: int | None) -> float | None:
-    return None if before is None or after is None else (after - before) / 1024
+def _change(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
-def _collections(services: Services, _choice: Range) -> None:
+def _collections(services: Services) -> None:
     found = services.memory.pauses.recent(_MOST_ROWS)[::-1]
     if not found:
         st.caption(_("No collection yet."))

@@ -10,12 +10,12 @@ from console.ui.charts.chart import draw_chart
 from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.charts import encoded_owners_chart
+from console.ui.memory.sections import Section
 from console.ui.session_state import Key
-from console.ui.shared.formatting import escape, milliseconds, plain, signed_size, size, time_of_day
+from console.ui.shared.formatting import escape, milliseconds, plain, signed_size, size, size_unit, time_of_day
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.i18n import _, listed
-from services.core.machine import MEGABYTE
 from services.core.memory_report import MemoryReport, Region
 from services.memory.ledger.ledger import Ledger
 
@@ -30,7 +30,7 @@ def ledger_view(services: Services) -> None:
     shown = services.memory.snapshot()
     ledger = shown.ledger if shown is not None else None
     drawn = encoded_owners_chart(services, ledger) if ledger is not None else None
-    st.subheader(_("The ledger now"), anchor=False)
+    st.subheader(_("The ledger now"), anchor=Section.LEDGER)
     if shown is None or ledger is None or drawn is None:
         st.info(
             _("The first one follows within half a minute of the start."),
@@ -69,12 +69,13 @@ def _held(ledger: Ledger) -> None:
         st.caption(_("No memory reports yet."))
         return
     column = st.column_config
+    unit = size_unit([resource.bytes for resource in held[:_MOST_ROWS]])
     frame = pd.DataFrame(
         {
             "what": [plain(resource.name) for resource in held[:_MOST_ROWS]],
             "detail": [_detail(resource) for resource in held[:_MOST_ROWS]],
             "owner": [owner_name(resource.owner) for resource in held[:_MOST_ROWS]],
-            "megabytes": [resource.bytes / MEGABYTE for resource in held[:_MOST_ROWS]],
+            "bytes": unit.column(resource.bytes for resource in held[:_MOST_ROWS]),
             "loads": [resource.loads for resource in held[:_MOST_ROWS]],
         }
     )
@@ -87,7 +88,7 @@ def _held(ledger: Ledger) -> None:
             "what": column.TextColumn(_("Component"), width=130),
             "detail": column.TextColumn(_("Detail"), width=200),
             "owner": column.TextColumn(_("Owner"), width=110),
-            "megabytes": column.NumberColumn(_("MB"), format="%.2f", width=70),
+            "bytes": column.NumberColumn(unit.name, format=unit.number, width=70),
             "loads": column.NumberColumn(_("Loaded"), format="%d", width=62, help=_("How often it was loaded")),
         },
     )

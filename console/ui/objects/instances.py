@@ -12,7 +12,7 @@ from console.ui.charts.palette import PALETTE, owner_name
 from console.ui.error_boundary import show_error
 from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
 from console.ui.shared.exports import export_buttons
-from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size
+from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size, size_unit
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
 from services.core.i18n import _, gap, plural
 from services.memory.objects.inspector import Inspector
@@ -85,13 +85,14 @@ def _table(found: Instances) -> None:
     import pandas as pd
 
     column = st.column_config
+    own, deep = size_unit([entry.bytes for entry in found.objects]), size_unit([o.deep_bytes for o in found.objects])
     rows = [
         {
             "text": plain(entry.text),
-            "bytes": size(entry.bytes),
-            "deep": size(entry.deep_bytes)
+            "bytes": own.of(entry.bytes),
+            "deep": deep.text(entry.deep_bytes)
             if entry.deep_complete
-            else _("over {size}").format(size=size(entry.deep_bytes)),
+            else _("over {size}").format(size=deep.text(entry.deep_bytes)),
             "age": entry.age,
             "owner": owner_name(entry.owner),
             "name": plain(entry.name),
@@ -114,7 +115,7 @@ def _table(found: Instances) -> None:
         selection_default={"selection": {"rows": [addresses.index(chosen)] if chosen in addresses else []}},
         column_config={
             "text": column.TextColumn(_("Object"), width=420),
-            "bytes": column.TextColumn(_("Own size"), width=80),
+            "bytes": column.NumberColumn(_("Own size, {unit}").format(unit=own.name), format=own.number, width=90),
             "deep": column.TextColumn(_("Deep size"), width=130, help=_("With everything it refers to")),
             "age": column.NumberColumn(
                 _("Age"), width=55, help=_("The number of latest snapshots in a row that contain it")

@@ -7,7 +7,7 @@ import streamlit as st
 from console.ui.objects.toolbar import cost_text
 from console.ui.session_state import ObjectsState, state_of
 from console.ui.shared.exports import export_buttons
-from console.ui.shared.formatting import escape, kilobytes, milliseconds, plain, size
+from console.ui.shared.formatting import escape, milliseconds, plain, size, size_unit
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import DeepSize, HeapSummary
@@ -74,15 +74,16 @@ def _parts(found: DeepSize) -> None:
             pause=milliseconds(found.paused * 1000),
         )
     )
-    rows = [{"attribute": plain(name), "bytes": part, "kb": kilobytes(part)} for name, part in found.parts]
+    rows = [{"attribute": plain(name), "bytes": part} for name, part in found.parts]
+    unit = size_unit([part for _name, part in found.parts])
     st.dataframe(
-        pd.DataFrame(rows, columns=["attribute", "kb"]),
+        pd.DataFrame([{**row, "bytes": unit.of(row["bytes"])} for row in rows], columns=["attribute", "bytes"]),
         hide_index=True,
         placeholder="–",
         alt=_("Deep size by attribute"),
         column_config={
             "attribute": st.column_config.TextColumn(_("Attribute"), width=260),
-            "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
+            "bytes": st.column_config.NumberColumn(unit.name, format=unit.number, width=100),
         },
     )
     if found.failed:
@@ -98,12 +99,10 @@ def _parts(found: DeepSize) -> None:
 def _summary(found: HeapSummary) -> None:
     import pandas as pd
 
-    rows = [
-        {"type": plain(name), "count": number, "bytes": part, "kb": kilobytes(part)}
-        for name, number, part in found.rows
-    ]
+    rows = [{"type": plain(name), "count": number, "bytes": part} for name, number, part in found.rows]
+    unit = size_unit([part for _name, _number, part in found.rows])
     st.dataframe(
-        pd.DataFrame(rows)[["type", "count", "kb"]],
+        pd.DataFrame([{**row, "bytes": unit.of(row["bytes"])} for row in rows], columns=["type", "count", "bytes"]),
         hide_index=True,
         placeholder="–",
         height=420,
@@ -111,7 +110,7 @@ def _summary(found: HeapSummary) -> None:
         column_config={
             "type": st.column_config.TextColumn(_("Type"), width=260),
             "count": st.column_config.NumberColumn(_("Objects"), format="localized", width=100),
-            "kb": st.column_config.NumberColumn("KB", format="localized", width=100),
+            "bytes": st.column_config.NumberColumn(unit.name, format=unit.number, width=100),
         },
     )
     st.caption(

@@ -12,7 +12,7 @@ from console.ui.current_actor import disabled_reason, page_actor
 from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import Key
 from console.ui.shared.exports import export_buttons
-from console.ui.shared.formatting import ago, count, escape, kilobytes, milliseconds, plain, size
+from console.ui.shared.formatting import ago, count, escape, milliseconds, plain, size, size_unit
 from console.ui.shared.heartbeat import heartbeat
 from services.core.actor import Actor
 from services.core.i18n import _, plural
@@ -192,12 +192,13 @@ def _types(report: RepeatReport, place: int) -> None:
     import pandas as pd
 
     column = st.column_config
+    unit = size_unit([growth.added.bytes for growth in report.types])
     rows = [
         {
             "type": plain(growth.type),
             "each": growth.each,
             "count": growth.added.count,
-            "kb": kilobytes(growth.added.bytes),
+            "bytes": unit.of(growth.added.bytes),
             "first": growth.first.count,
             "second": growth.second.count,
             "left": growth.left.count,
@@ -215,7 +216,7 @@ def _types(report: RepeatReport, place: int) -> None:
             "type": column.TextColumn(_("Type"), width=330),
             "each": column.NumberColumn(_("Per repetition"), width=110, help=_("Where it is the same every time")),
             "count": column.NumberColumn(_("Objects added"), format="%+d", width=110),
-            "kb": column.NumberColumn(_("KB added"), format="localized", width=100),
+            "bytes": column.NumberColumn(_("{unit} added").format(unit=unit.name), format=unit.change, width=100),
             "first": column.NumberColumn(_("First half"), format="%+d", width=90),
             "second": column.NumberColumn(_("Second half"), format="%+d", width=100),
             "left": column.NumberColumn(

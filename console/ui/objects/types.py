@@ -12,7 +12,7 @@ import streamlit as st
 from console.ui.objects.toolbar import ShownSnapshot
 from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
 from console.ui.shared.exports import export_buttons
-from console.ui.shared.formatting import kilobytes, plain
+from console.ui.shared.formatting import plain, size_unit
 from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import Amount, ContainerCount
@@ -96,15 +96,18 @@ def _type_table(rows: Sequence[Row], *, compared: bool) -> None:
     import pandas as pd
 
     column = st.column_config
+    held, added, native = (size_unit([row.get(name) for row in rows]) for name in ("bytes", "delta_bytes", "native"))
     columns: dict[str, Any] = {
         "type": column.TextColumn(_("Type"), width=330),
         "count": column.NumberColumn(_("Objects"), format="localized", width=90),
-        "kb": column.NumberColumn("KB", format="localized", width=90),
+        "bytes": column.NumberColumn(held.name, format=held.number, width=90),
     }
     if compared:
         columns |= {
             "delta_count": column.NumberColumn(_("Objects added"), format="%+d", width=110),
-            "delta_kb": column.NumberColumn(_("KB added"), format="localized", width=100),
+            "delta_bytes": column.NumberColumn(
+                _("{unit} added").format(unit=added.name), format=added.change, width=100
+            ),
             "new_count": column.NumberColumn(_("New"), format="localized", width=80),
             "gone_count": column.NumberColumn(_("Gone"), format="localized", width=80),
             "survived_count": column.NumberColumn(
@@ -115,9 +118,9 @@ def _type_table(rows: Sequence[Row], *, compared: bool) -> None:
             ),
         }
     else:
-        columns["native_kb"] = column.NumberColumn(
-            _("Native KB of these"),
-            format="localized",
+        columns["native"] = column.NumberColumn(
+            _("Native {unit} of these").format(unit=native.name),
+            format=native.number,
             width=140,
             help=_("Data of arrays and tensors, outside of Python"),
         )
@@ -125,9 +128,9 @@ def _type_table(rows: Sequence[Row], *, compared: bool) -> None:
         {
             **row,
             "type": plain(row["type"]),
-            "kb": kilobytes(row["bytes"]),
-            "native_kb": kilobytes(row.get("native", 0)) or None,
-            "delta_kb": kilobytes(row.get("delta_bytes", 0)),
+            "bytes": held.of(row["bytes"]),
+            "native": native.of(row.get("native") or None),
+            "delta_bytes": added.of(row.get("delta_bytes")),
         }
         for row in rows
     ]
@@ -193,12 +196,13 @@ def _container_table(found: list[ContainerCount], before: tuple[ContainerCount, 
     import pandas as pd
 
     lengths = {entry.name: entry.length for entry in before}
+    unit = size_unit([entry.held_bytes for entry in found])
     column = st.column_config
     columns = {
         "name": column.TextColumn(_("Container"), width=470),
         "type": column.TextColumn(_("Type"), width=150),
         "length": column.NumberColumn(_("Entries"), format="localized", width=90),
-        "held": column.NumberColumn(_("Holds, KB"), format="localized", width=100),
+        "held": column.NumberColumn(_("Holds, {unit}").format(unit=unit.name), format=unit.number, width=100),
     }
     if compared:
         columns["added"] = column.NumberColumn(_("Entries added"), format="%+d", width=110)
@@ -207,7 +211,7 @@ def _container_table(found: list[ContainerCount], before: tuple[ContainerCount, 
             "name": plain(entry.name),
             "type": plain(entry.type),
             "length": entry.length,
-            "held": kilobytes(entry.held_bytes),
+            "held": unit.of(entry.held_bytes),
             "added": entry.length - lengths[entry.name] if entry.name in lengths else None,
         }
         for entry in found

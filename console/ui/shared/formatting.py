@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import PurePath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +19,7 @@ from console.ui.shared.maths import Formulas
 from services.core.i18n import _, localized
 from services.knowledge.types import DocumentStatus, JobProgress
 
+_NEXT_UNIT = 10_000  # from so many of a unit on the next one is used
 _JOINER = "\u2060"  # word joiner: invisible, takes no space, never breaks a line
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$^=&\"'@/])")
 # Streamlit turns these into icons, emoji or links after Markdown was parsed, when a backslash no longer helps.
@@ -119,13 +121,13 @@ def citation_badge(number: int) -> str:
 
 
 def size(count: float | None) -> str:
-    """Return a number of bytes with its unit, 1 MB being 1024 * 1024 bytes."""
+    """Return a number of bytes with its unit, 1 MB being 1024 * 1024 bytes; as verdicts do, in GB from 10,000 MB."""
     if count is None:
         return "–"
     value = float(count)
-    for unit in ("B", "KB", "MB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 100 else f"{value:.1f} {unit}"
+    for unit, least in (("B", 1024), ("KB", 1024), ("MB", _NEXT_UNIT)):
+        if abs(value) < least:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:,.{0 if abs(value) >= 100 else 1}f} {unit}"
         value /= 1024
     return f"{value:.2f} GB"
 
@@ -135,9 +137,47 @@ def signed_size(count: int) -> str:
     return ("+" if count >= 0 else "−") + size(abs(count))
 
 
-def kilobytes(count: int) -> float:
-    """Return a number of bytes in KB with one decimal, for tables that are sorted by it."""
-    return round(count / 1024, 1)
+@dataclass(frozen=True, slots=True)
+class SizeUnit:
+    """The unit that all sizes of a column have, with the digits that are shown of it."""
+
+    name: str
+    bytes: int
+    digits: int
+
+    def of(self, count: float | None) -> float | None:
+        """Return a number of bytes in this unit, rounded; None for None."""
+        return None if count is None else round(count / self.bytes, self.digits)
+
+    def column(self, counts: Iterable[float | None]) -> list[float | None]:
+        """Return numbers of bytes in this unit."""
+        return [self.of(count) for count in counts]
+
+    def text(self, count: float) -> str:
+        """Return a number of bytes with this unit."""
+        return f"{count / self.bytes:,.{self.digits}f} {self.name}"
+
+    @property
+    def number(self) -> str:
+        """The format of a column of sizes."""
+        return f"%.{self.digits}f"
+
+    @property
+    def change(self) -> str:
+        """The format of a column of changes."""
+        return f"%+.{self.digits}f"
+
+
+_UNITS = (SizeUnit("B", 1, 0), SizeUnit("KB", 1024, 1), SizeUnit("MB", 1024**2, 2), SizeUnit("GB", 1024**3, 2))
+
+
+def size_unit(*columns: Iterable[float | None]) -> SizeUnit:
+    """Return the unit for the sizes of a column, or of columns that are read together: below 10,000 of it.
+
+    A column in several units can neither be read down nor sorted.
+    """
+    largest = max((abs(count) for column in columns for count in column if count is not None), default=0)
+    return next((unit for unit in _UNITS if largest < _NEXT_UNIT * unit.bytes), _UNITS[-1])
 
 
 def count(number: int) -> str:

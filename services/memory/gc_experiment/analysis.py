@@ -18,13 +18,13 @@ from statistics import NormalDist, fmean, median, stdev
 import numpy as np
 
 from services.memory.gc_experiment.types import ExperimentResult, RunFigures
+from services.memory.gc_experiment.workload import MIN_ROUNDS
 
 # All 2**n sign flips are tried for up to so many rounds; further rounds are left out of that test.
 _EXACT_ROUNDS = 10
 # Added to both sides, so that the logarithm exists without any pause.
 OFFSET_SECONDS = 1e-6
 ALPHA = 0.05
-MIN_ANALYSIS_ROUNDS = 3  # with fewer the interval is meaningless
 # Smaller differences are not worth a change, even if significant: of pauses, and of memory or throughput.
 MIN_PAUSE_CHANGE = 0.05
 MIN_OTHER_CHANGE = 0.01
@@ -224,7 +224,7 @@ def _gains_and_costs(ratios: Mapping[Figure, Ratio]) -> tuple[tuple[Figure, ...]
 def _advice(
     result: ExperimentResult, ratios: tuple[Mapping[Figure, Ratio], ...], resolution: float
 ) -> tuple[Advice, int]:
-    if result.rounds < MIN_ANALYSIS_ROUNDS:
+    if result.rounds < MIN_ROUNDS:
         return Advice.TOO_FEW, 0
     changes = {place: _gains_and_costs(ratios[place - 1]) for place in range(1, len(result.settings))}
     if any(any(changes[place]) for place in changes if result.settings[place].control):

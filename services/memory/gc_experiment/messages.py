@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.core.i18n import _, joined, plural
-from services.memory.gc_experiment.analysis import ALPHA, MIN_ANALYSIS_ROUNDS, Advice, Analysis, Figure, Ratio
+from services.memory.gc_experiment.analysis import ALPHA, Advice, Analysis, Figure, Ratio
 from services.memory.gc_experiment.types import ExperimentResult
-from services.memory.gc_experiment.workload import label
+from services.memory.gc_experiment.workload import MIN_ROUNDS, label
 
 _SMALL_SHARE = 0.01
 
@@ -72,7 +72,7 @@ def _reason(analysis: Analysis, result: ExperimentResult) -> str:
             "{count} round gives no usable interval; run at least {least}, preferably 6.",
             "{count} rounds give no usable interval; run at least {least}, preferably 6.",
             result.rounds,
-            least=str(MIN_ANALYSIS_ROUNDS),
+            least=str(MIN_ROUNDS),
         )
     if advice is Advice.TOO_NOISY:
         return _noisy(analysis)

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from services.core.errors import BadInputError
-from services.core.i18n import _
+from services.core.i18n import _, plural
 from services.memory.gc_experiment.types import Operation, OperationKind, Setting
 
 MAX_SETTINGS = 8
-MIN_ROUNDS, MAX_ROUNDS = 1, 20
+MIN_ROUNDS, MAX_ROUNDS = 3, 20  # with fewer the intervals of a comparison mean nothing
 MIN_OPERATIONS, MAX_OPERATIONS = 10, 2000
 # The first threshold is a C int; the others are compared with counts far below.
 MAX_THRESHOLD = 2**31 - 1
@@ -62,13 +62,15 @@ def validate_experiment(settings: Sequence[Setting], rounds: int, operations: in
     """Return the settings to compare: the defaults first, without duplicates.
 
     Raises:
-        BadInputError: there is nothing to compare, too much, or a threshold is out of range.
+        BadInputError: there is nothing to compare, too much, too few rounds, or a threshold is out of range.
     """
     wanted = tuple(dict.fromkeys((REFERENCE, *settings)))
     if len(wanted) < 2:
         raise BadInputError(
             _("There is nothing to compare the defaults with."), _("Choose at least one other setting.")
         )
+    if reason := too_few_rounds(rounds):
+        raise BadInputError(reason, _("Choose at least {least} rounds. Nothing was started.").format(least=MIN_ROUNDS))
     for what, value, least, most in (
         (_("settings"), len(wanted), 2, MAX_SETTINGS),
         (_("rounds"), rounds, MIN_ROUNDS, MAX_ROUNDS),
@@ -87,6 +89,17 @@ def validate_experiment(settings: Sequence[Setting], rounds: int, operations: in
                     _("Choose between {least} and {most}.").format(least=1, most=MAX_THRESHOLD),
                 )
     return wanted
+
+
+def too_few_rounds(rounds: int) -> str:
+    """Return why so many rounds are too few, "" if they are enough."""
+    if rounds >= MIN_ROUNDS:
+        return ""
+    return plural(
+        "{count} round is too few: a difference could not be told from chance.",
+        "{count} rounds are too few: a difference could not be told from chance.",
+        rounds,
+    )
 
 
 def setting_order(settings: int, round_: int) -> list[int]:

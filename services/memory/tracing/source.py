@@ -38,6 +38,11 @@ def is_ours(file: str) -> bool:
     return file.startswith(OUR_FOLDERS)
 
 
+def is_library(file: str) -> bool:
+    """Return whether a file is part of an installed library."""
+    return any(mark in file for mark in _LIBRARIES)
+
+
 def is_watching(file: str) -> bool:
     """Return whether a file is code that watches memory."""
     return file.startswith(_WATCHING)

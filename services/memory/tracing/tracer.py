@@ -19,7 +19,9 @@ from services.core.machine import MEGABYTE
 from services.memory import fork_snapshot
 from services.memory.clock import Clock
 from services.memory.tracing import session as tracing_session
+from services.memory.tracing.call_tree import CallTree, build_call_tree
 from services.memory.tracing.compare import compare_traces, growing_lines, growth_text
+from services.memory.tracing.profiles import ProfileFormat, as_profile
 from services.memory.tracing.session import TraceSession
 from services.memory.tracing.snapshot_store import SnapshotStore, capture_snapshot
 from services.memory.tracing.types import (
@@ -36,6 +38,7 @@ from services.memory.tracing.types import (
 )
 
 _COMPARISONS = 8
+_CALL_TREES = 4
 
 
 class Tracer:
@@ -58,6 +61,7 @@ class Tracer:
         self._foreign_since = clock.time()
         self._costs: dict[int, TracingCost] = {}
         self._comparisons: OrderedDict[object, TraceComparison] = OrderedDict()
+        self._call_trees: OrderedDict[object, CallTree] = OrderedDict()
         self._growth: tuple[tuple[str, str], tuple[TraceGrowth, ...]] | None = None
 
     def cost(self, frames: int) -> TracingCost:
@@ -183,6 +187,17 @@ class Tracer:
         self._reporter.audit(None, Action.EXPORT, Target(TargetKind.SNAPSHOT, snapshot_id))
         return path
 
+    def profile(self, snapshot_id: str, wanted: ProfileFormat) -> bytes:
+        """Return a whole snapshot as a profile that other programs read.
+
+        Raises:
+            NotFoundError: it does not exist.
+            DamagedError: its file is damaged.
+        """
+        found = as_profile(self._store.traces(snapshot_id), self._store.get(snapshot_id), wanted)
+        self._reporter.audit(None, Action.EXPORT, Target(TargetKind.SNAPSHOT, snapshot_id))
+        return found
+
     def describe(self, snapshot_id: str, *, name: str | None = None, note: str | None = None) -> SnapshotInfo:
         """Set the name or note of a snapshot."""
         described = self._store.describe(snapshot_id, name=name, note=note)
@@ -231,6 +246,20 @@ class Tracer:
             self._comparisons[key] = found
             while len(self._comparisons) > _COMPARISONS:
                 self._comparisons.popitem(last=False)
+        return found
+
+    def call_tree(self, snapshot_id: str, filters: TraceFilters = TraceFilters()) -> CallTree:  # noqa: B008 - frozen
+        """Return the calls that led to what a snapshot holds; errors as `compare`."""
+        key = (self._store.get(snapshot_id).id, filters)
+        with self._lock:
+            if key in self._call_trees:
+                self._call_trees.move_to_end(key)
+                return self._call_trees[key]
+        found = build_call_tree(self._store.traces(snapshot_id), filters)
+        with self._lock:
+            self._call_trees[key] = found
+            while len(self._call_trees) > _CALL_TREES:
+                self._call_trees.popitem(last=False)
         return found
 
     def growth(self, limit: int = 20) -> tuple[TraceGrowth, ...]:

@@ -84,7 +84,7 @@ def test_cancelled_in_the_midst_nothing_is_left(tmp_path: Path) -> None:
     """Cancel kills the child that hangs and the helper that it has started, and removes its folder."""
     sink = RecordingEventSink()
     with running_experiments(tmp_path, fake_environment("hang"), sink) as experiments:
-        experiments.start(ALICE, [OFF], rounds=1, operations=200)
+        experiments.start(ALICE, [OFF], rounds=3, operations=200)
         eventually(lambda: children() and children()[0].children(), what="a child with a helper")
         child = children()[0]
         helper = child.children()[0]
@@ -98,7 +98,7 @@ def test_cancelled_in_the_midst_nothing_is_left(tmp_path: Path) -> None:
         assert experiments.results() == []
         assert "cancelled" in sink.actions[-1][2]
         assert "threshold-experiment" not in {thread.name for thread in threading.enumerate()}
-        experiments.start(ALICE, [OFF], rounds=1, operations=10)  # the next one may begin at once
+        experiments.start(ALICE, [OFF], rounds=3, operations=10)  # the next one may begin at once
 
 
 def test_a_killed_service_takes_its_child_along(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_killed_service_takes_its_child_along(tmp_path: Path) -> None:
         "from tests.memory.gc_experiment.environments import *\n"
         "from services.memory.gc_experiment.workload import OFF\n"
         f"with running_experiments(Path({str(tmp_path)!r}), fake_environment('hang')) as experiments:\n"
-        "    experiments.start(SERVICE, [OFF], 1, 200)\n"
+        "    experiments.start(SERVICE, [OFF], 3, 200)\n"
         "    eventually(lambda: children() and children()[0].children())\n"
         "    print(children()[0].pid, flush=True)\n"
         "    sys.stdin.read()\n"
@@ -138,7 +138,7 @@ def test_a_child_that_fails_is_reported_as_such(tmp_path: Path, how: str, words:
     """A crash, a signal and too much memory end the experiment with what happened and where; nothing is left."""
     sink = RecordingEventSink()
     with running_experiments(tmp_path, fake_environment(how, expected=150 * MB), sink) as experiments:
-        experiments.start(ALICE, [OFF], rounds=1, operations=200)
+        experiments.start(ALICE, [OFF], rounds=3, operations=200)
         finished(experiments)
         state = experiments.state()
         assert state.phase is ExperimentPhase.FAILED
@@ -152,7 +152,7 @@ def test_a_child_that_fails_is_reported_as_such(tmp_path: Path, how: str, words:
 
 
 def test_what_may_not_begin_does_not(tmp_path: Path) -> None:
-    """Visitors, a second one, no room, nothing to compare: refused in words, and no process is started."""
+    """Visitors, a second one, no room, nothing to compare, too few rounds: refused in words, and no process starts."""
     with running_experiments(tmp_path, fake_environment("hang")) as experiments:
         with pytest.raises(ForbiddenError, match="administrator"):
             experiments.start(Actor("bob", Role.USER), [OFF])
@@ -160,10 +160,12 @@ def test_what_may_not_begin_does_not(tmp_path: Path) -> None:
             experiments.start(ALICE, [REFERENCE])
         with pytest.raises(BadInputError, match="rounds"):
             experiments.start(ALICE, [OFF], rounds=1000)
+        with pytest.raises(BadInputError, match="2 rounds are too few"):
+            experiments.start(ALICE, [OFF], rounds=2)
         with pytest.raises(BadInputError, match="threshold"):
             experiments.start(ALICE, [Setting((0, 1, 1))])
         assert not experiments.running
-        experiments.start(ALICE, [OFF], rounds=1, operations=50)
+        experiments.start(ALICE, [OFF], rounds=3, operations=50)
         with pytest.raises(ConflictError, match="already"):
             experiments.start(ALICE, [OFF])
         with pytest.raises(ForbiddenError, match="administrator"):

@@ -21,6 +21,7 @@ from console.ui.shared.formatting import (
     shorten,
     signed_size,
     size,
+    size_unit,
 )
 from services.knowledge.types import DocumentStatus, JobProgress
 
@@ -158,10 +159,23 @@ def test_text_of_documents_keeps_tables_code_and_formulas() -> None:
 def test_numbers_have_units() -> None:
     """Sizes and durations read well at every magnitude."""
     assert [size(n) for n in (None, 0, 1023, 1536, 150 * 1024, 5 * 2**20, 3 * 2**30)] == [
-        "–", "0 B", "1023 B", "1.5 KB", "150 KB", "5.0 MB", "3.00 GB",
+        "–", "0 B", "1023 B", "1.5 KB", "150 KB", "5.0 MB", "3,072 MB",
     ]  # fmt: skip
+    assert size(12 * 2**30) == "12.00 GB"
     assert signed_size(-2048) == "−2.0 KB"
     assert [milliseconds(n) for n in (None, 0.52, 42.4, 2310)] == ["–", "0.5 ms", "42 ms", "2.31 s"]
+
+
+def test_a_column_has_one_unit() -> None:
+    """0.3 GB beside 312 MB cannot be compared at a glance, and a million KB cannot be read."""
+    assert [size_unit([n, 5, None]).name for n in (0, 9_999, 10_000, 9_999 * 1024, 2**30, 9 * 2**30, 2**34)] == [
+        "B", "B", "KB", "KB", "MB", "MB", "GB",
+    ]  # fmt: skip
+    assert size_unit([]).name == "B"
+    assert size_unit([3], [-(2**30)]).name == "MB", "columns that are read together have units of their own"
+    unit = size_unit([300 * 2**20, 2**30])
+    assert unit.column([300 * 2**20, 2**30, None]) == [300.0, 1024.0, None]
+    assert (unit.text(2**30), unit.number, unit.change) == ("1,024.00 MB", "%.2f", "%+.2f")
 
 
 def test_times_are_relative_until_a_week() -> None:

@@ -1,0 +1,33 @@
+"""The sections of the page "Memory", and the line of links to them at its top."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import streamlit as st
+
+from services.core.i18n import _
+
+
+class Section(StrEnum):
+    """The sections; their values are the anchors of their headings, the same in every language."""
+
+    VERDICT = "verdict"
+    CHARTS = "charts"
+    LEDGER = "ledger"
+    EVENTS = "events"
+    REQUESTS = "requests"
+
+
+def section_links() -> None:
+    """Draw the heading of the first section, and beside it a link to each of the others."""
+    names = {
+        Section.CHARTS: _("Charts"),
+        Section.LEDGER: _("The ledger now"),
+        Section.EVENTS: _("Events"),
+        Section.REQUESTS: _("Requests and collections"),
+    }
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader(_("Verdict"), anchor=Section.VERDICT, width="content")
+        links = " · ".join(f"[{name}](#{section})" for section, name in names.items())
+        st.markdown(links, width="content")

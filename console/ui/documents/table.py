@@ -21,7 +21,7 @@ from services.knowledge.library import Library
 from services.knowledge.types import Document, DocumentStatus
 
 _ROWS = 50
-_NAME_COLUMNS = 44  # about as many letters as the column is wide
+_NAME_COLUMNS = 40  # about as many letters as the column is wide
 _DIMMED = "color: #717c7e"  # has a contrast of 4.2 on the light and on the dark ground
 _COLOURS = {
     DocumentStatus.QUEUED: "gray",
@@ -121,17 +121,17 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
         on_select=partial(_store_selection, key, ids, found_by),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [row for row, i in enumerate(ids) if i in state.selected]}},
-        column_config={
+        column_config={  # widths that show all columns in a window of 1440 pixels
             "open": column.ButtonColumn(
                 "",
-                width=40,
+                width=36,
                 type="tertiary",
                 key=f"document-open-{state.tables}",
                 on_click=_open,
                 args=(f"document-open-{state.tables}", ids),
                 help=_("Open"),
             ),
-            "name": column.TextColumn(_("Name"), width=280),
+            "name": column.TextColumn(_("Name"), width=252),
             "status": column.MultiselectColumn(
                 _("Status"),
                 options=[status_label(status) for status in _COLOURS],
@@ -140,18 +140,18 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
             ),
             "on": column.ButtonColumn(
                 _("On"),
-                width=96,
+                width=90,
                 type="tertiary",
                 key=f"document-toggle-{state.tables}",
                 on_click=_toggle,
                 args=(library, f"document-toggle-{state.tables}", ids),
                 help=_("Whether answers use it"),
             ),
-            "collection": column.TextColumn(_("Collection"), width=96),
-            "notes": column.TextColumn(_("Notes"), width=110, help=_("What is not in the text, or was added to it")),
-            "chunks": column.NumberColumn(_("Chunks"), format="localized", width=66),
-            "pages": column.NumberColumn(_("Pages"), format="localized", width=58),
-            "size": column.NumberColumn(_("Size"), format="bytes", width=76),
+            "collection": column.TextColumn(_("Collection"), width=88),
+            "notes": column.TextColumn(_("Notes"), width=76, help=_("What is not in the text, or was added to it")),
+            "chunks": column.NumberColumn(_("Chunks"), format="localized", width=60),
+            "pages": column.NumberColumn(_("Pages"), format="localized", width=52),
+            "size": column.NumberColumn(_("Size"), format="bytes", width=66),
             "version": column.NumberColumn(_("Version"), format="%d", width=62),
             # The browser has "2 hours ago" in English alone.
             "updated": column.DatetimeColumn(

@@ -8,6 +8,7 @@ from console.ui.budget.admission import refusal_banner
 from console.ui.current_actor import page_actor
 from console.ui.documents.deleted_quotes import deleted_quotes
 from console.ui.documents.detail import document_view
+from console.ui.documents.filters import collection_from_address
 from console.ui.documents.jobs import job_list
 from console.ui.documents.table import document_table
 from console.ui.documents.unread_pictures import unread_pictures_banner
@@ -37,6 +38,7 @@ def live_view(library: Library, collection_id: int | None) -> None:
 
 
 services = ready_services()
+collection_from_address()
 document_id = query_number(Query.DOCUMENT)
 if document_id is not None:
     try:
@@ -51,10 +53,11 @@ if document_id is not None:
     else:
         document_view(services.library, document)
 if document_id is None:
-    collection_id = collections_bar(services)
+    with st.container(horizontal=True):
+        collection_id = collections_bar(services)
+        upload_panel(services, collection_id, services.settings.upload_limit_mb)
     embedding_model_notice(services.model_change)
     refusal_banner(services.admission, Gate.UPLOADS)
-    upload_panel(services, collection_id, services.settings.upload_limit_mb)
     unread_pictures_banner(services.library)
     live_view(services.library, collection_id)
     deleted_quotes(services.library)

@@ -6,6 +6,7 @@ messages and answers are read from the services on each run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, TypeVar
@@ -26,6 +27,11 @@ class Query(StrEnum):
 
     CONVERSATION = "conversation"
     DOCUMENT = "document"
+    COLLECTION = "collection"  # documents page: a collection's id
+    FIND = "find"  # documents page: part of a name
+    STATUS = "status"  # documents page
+    ORDER = "order"  # documents page
+    PAGE = "page"  # documents page: of the table
     OLDER_SNAPSHOT = "old"
     NEWER_SNAPSHOT = "new"
     RANGE = "range"
@@ -63,6 +69,8 @@ class Key(StrEnum):
     DOCUMENT_STATUS = "document-status"
     DOCUMENT_ORDER = "document-order"
     DOCUMENT_PAGE = "document-page"
+    MOVE_MENU = "bulk-move"
+    MOVE_UNDO = "bulk-undo"
     RETRIEVAL_QUERY = "retrieval-query"
     RETRIEVAL_RUN = "retrieval-run"
     RETRIEVAL_APPLY = "retrieval-apply"
@@ -168,12 +176,29 @@ class ChatState:
     draft_turns: int | None = None
 
 
+@dataclass(frozen=True)
+class Move:
+    """Documents that were moved to the collection `target`, as `text` says.
+
+    `documents` and `attachments`, which came along, have the collection that each was in, by id. `until`, by the
+    monotonic clock, its undoing is offered.
+    """
+
+    target: int
+    documents: Mapping[int, int]
+    attachments: Mapping[int, int]
+    text: str
+    until: float
+
+
 @dataclass
 class DocumentsState:
-    """Documents page: `uploads` and `tables` number the uploader and table widgets, `shown` are the ids of the table's
-    rows, `selected` those of the selected ones."""
+    """Documents page: `uploads`, `tables` and `pagers` number the widgets of their kind, `shown` are the ids of the
+    table's rows, `selected` those of the selected ones, `moved` is the last move."""
 
     uploads: int = 0
+    pagers: int = 0
+    moved: Move | None = None
     collection: int | None = None
     shown: tuple[int, ...] = ()
     selected: frozenset[int] = frozenset()

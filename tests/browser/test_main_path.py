@@ -171,15 +171,51 @@ def test_rows_are_ticked_opened_and_deleted(page: Page, console: Server) -> None
     click_first_row(page, 50)
     expect(page).to_have_url(re.compile(r"document=\d+"))
     page.get_by_role("button", name="All documents").click()
-    page.get_by_placeholder("Find by name").fill("second")
+    expect(page.get_by_placeholder("Find by name")).to_have_value("second")
     expect(page.locator(CELL).filter(has_text="first.txt")).to_have_count(0)
     expect(page.get_by_text("1 selected")).to_be_visible()
     page.locator(".st-key-bulk-delete").get_by_role("button").click()
+    expect(dialog.get_by_role("button", name="Delete")).to_have_css("background-color", "rgb(198, 40, 40)")
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("Deleted 1 document")).to_be_visible()
     names = ids_by_name(console)
     assert "first.txt" in names
     assert "second.txt" not in names
+
+
+def test_a_search_stays_and_a_move_is_undone(page: Page, console: Server) -> None:
+    """The table is the same after a reload and with Back; the menu closes over what was moved; adding is one click."""
+    console.client.post("/api/collections", json={"name": "Herons"}).raise_for_status()
+    console.add("grebe.txt", b"The grebe of the move test dives.")
+    page.goto("/documents")
+    drop = page.get_by_text("Drop documents here")
+    expect(page.locator(CELL).filter(has_text="grebe.txt")).to_have_count(1)
+    expect(drop).not_to_be_visible()
+    page.get_by_text("Add documents").click()
+    expect(drop).to_be_visible()
+    page.get_by_text("Add documents").click()
+    search = page.get_by_placeholder("Find by name")
+    search.fill("grebe")
+    expect(page).to_have_url(re.compile("find=grebe"))
+    page.reload()
+    expect(search).to_have_value("grebe")
+    expect(page.locator(CELL).filter(has_text="first.txt")).to_have_count(0)
+    search.fill("heron")
+    expect(page).to_have_url(re.compile("find=heron"))
+    page.go_back()
+    expect(search).to_have_value("grebe")
+    expect(page.locator(CELL).filter(has_text="grebe.txt")).to_have_count(1)
+
+    click_first_row(page, 16)
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    page.get_by_role("button", name="Move to").click()
+    page.get_by_role("button", name="Herons").click()
+    expect(page.get_by_text("1 document moved to Herons.")).to_be_visible()
+    expect(page.get_by_role("button", name="Herons")).to_have_count(0)
+    expect(page.locator(CELL).filter(has_text="Herons")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("1 document is back in its collection.")).to_be_visible()
+    expect(page.locator(CELL).filter(has_text="Herons")).to_have_count(0)
 
 
 def test_the_start_turns_into_the_page_by_itself(browser: Browser, watch: Watch, tmp_path: Path) -> None:

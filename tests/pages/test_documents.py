@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from email.message import EmailMessage
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,19 +15,48 @@ from services.chat.types import Citation, Message, MessageRole
 from services.core.actor import SERVICE
 from services.core.document_quotes import Quoted
 from services.knowledge.types import Document, DocumentStatus
-from tests.pages.conftest import open_page
+from tests.pages.conftest import ENTRY_POINT, open_page
 
 Add = Callable[..., Document]
+
+
+def another_tab() -> AppTest:
+    return AppTest.from_file(str(ENTRY_POINT), default_timeout=120)
+
+
+def mail_with(name: str, text: str) -> bytes:
+    message = EmailMessage()
+    message["Subject"] = "A pond"
+    message.set_content("See the attachment about the pond.")
+    message.add_attachment(text, filename=name)
+    return message.as_bytes()
 
 
 def names(app: AppTest) -> list[str]:
     return list(app.dataframe[0].value["name"]) if app.dataframe else []
 
 
+def is_open(app: AppTest, title: str) -> bool:
+    [expander] = [expander for expander in app.expander if expander.label == title]
+    return expander.proto.expanded
+
+
 def test_an_empty_library_says_what_to_do(app: AppTest) -> None:
     """The first thing a person sees is not an empty table."""
     open_page(app, "documents")
     assert [info.value for info in app.info] == ["Drop files above. They stay on this machine."]
+    assert is_open(app, "Add documents")
+
+
+def test_the_drop_zone_makes_way_for_documents(app: AppTest, add: Add) -> None:
+    """The table begins near the top; where nothing is, files are dropped without a click."""
+    add("mill.txt", "The seals are inspected every twelve months.")
+    open_page(app, "documents")
+    assert not is_open(app, "Add documents")
+    app.button(key="collection-new").click().run()
+    app.text_input(key="name-field").set_value("Ponds")
+    app.button(key="name-save").click().run()
+    assert is_open(app, "Add documents")
 
 
 def test_uploaded_files_are_taken_in_and_let_go(app: AppTest, services: Services) -> None:
@@ -64,6 +95,7 @@ def test_a_file_that_cannot_be_read_says_why(app: AppTest, services: Services) -
     [job] = [job for job in services.library.jobs.recent(SERVICE) if job.status is DocumentStatus.FAILED]
     assert job.hint
     assert any(caption.value.replace("\\", "").startswith(job.error[:20]) for caption in app.caption)
+    assert not is_open(app, "1 file could not be processed")
     assert services.library.count_documents(SERVICE, statuses=(DocumentStatus.READY,)) == 1
     app.button(key=f"job-remove-{job.id}").click().run()
     assert not [job for job in services.library.jobs.recent(SERVICE) if job.status is DocumentStatus.FAILED]
@@ -102,9 +134,119 @@ def test_many_documents_are_paged(app: AppTest, services: Services) -> None:
     assert services.ingestion.wait_idle(120)
     open_page(app, "documents")
     assert len(names(app)) == 50
-    app.get_by_key(f"{Key.DOCUMENT_PAGE}-2").set_value(2)
+    app.get_by_key(f"{Key.DOCUMENT_PAGE}-2-0").set_value(2)
     app.run()
     assert len(names(app)) == 3
+    assert app.query_params["page"] == "2"
+    app.selectbox(key=Key.DOCUMENT_ORDER).set_value("name").run()
+    assert names(app)[0] == "note-00.txt"
+    other = open_page(another_tab(), "documents", page="2", order="name")
+    assert names(other) == ["note-50.txt", "note-51.txt", "note-52.txt"]
+
+
+def test_the_table_stays_as_it_was_after_a_visit_to_a_document(app: AppTest, add: Add, services: Services) -> None:
+    """Whoever searched, chose a status, an order and a collection would do it again after each document."""
+    ponds = services.library.create_collection(SERVICE, "Ponds")
+    add("mill.txt", "The seals are inspected every twelve months.")
+    add("pond-b.txt", "The pond is four metres deep.", ponds.id)
+    document = add("pond-a.txt", "The other pond is two metres deep.", ponds.id)
+    add("broken.pdf", b"%PDF-1.7 this is not a PDF", ponds.id)
+    open_page(app, "documents")
+    app.selectbox[0].set_value(ponds.id).run()
+    app.text_input(key=Key.DOCUMENT_SEARCH).set_value("pond ").run()
+    app.get_by_key(Key.DOCUMENT_STATUS).set_value("ready").run()
+    app.selectbox(key=Key.DOCUMENT_ORDER).set_value("name").run()
+    assert names(app) == ["pond-a.txt", "pond-b.txt"]
+    app.query_params["document"] = str(document.id)
+    app.run()
+    assert app.subheader[0].value == "pond\\-a\\.txt"
+    app.button(key="document-back").click().run()
+    assert names(app) == ["pond-a.txt", "pond-b.txt"]
+    assert app.text_input(key=Key.DOCUMENT_SEARCH).value == "pond"
+    assert {name: app.query_params[name] for name in app.query_params} == {
+        "collection": str(ponds.id),
+        "find": "pond",
+        "status": "ready",
+        "order": "name",
+    }
+
+
+def test_an_address_shows_what_it_names(app: AppTest, add: Add, services: Services) -> None:
+    """After a reload, or from somebody's link; what is not known in it does no harm."""
+    ponds = services.library.create_collection(SERVICE, "Ponds")
+    add("mill.txt", "The seals are inspected every twelve months.")
+    add("pond-b.txt", "The pond is four metres deep.", ponds.id)
+    add("pond-a.txt", "The other pond is two metres deep.", ponds.id)
+    open_page(app, "documents", collection=str(ponds.id), find="-a")
+    assert names(app) == ["pond-a.txt"]
+    assert app.selectbox[0].value == ponds.id
+    unknown = {"collection": "4711", "status": "?", "order": "?", "page": "99999999999999999999"}
+    other = open_page(another_tab(), "documents", find="mill", **unknown)
+    assert not other.exception
+    assert names(other) == ["mill.txt"]
+
+
+def test_a_disabled_document_is_seen_to_be_disabled(app: AppTest, add: Add, services: Services) -> None:
+    """By a word, and by a grey row: the two switches are hard to tell apart."""
+    off = add("mill.txt", "The seals are inspected every twelve months.")
+    open_page(app, "documents")
+    assert "717c7e" not in app.dataframe[0].proto.arrow_data.styler.styles
+    add("pond.txt", "The pond is four metres deep.")
+    services.library.set_enabled(SERVICE, [off.id], False)
+    app.run()
+    table = app.dataframe[0]
+    assert dict(zip(table.value["name"], table.value["on"], strict=True)) == {
+        "mill.txt": ":material/toggle_off: Disabled",
+        "pond.txt": ":material/toggle_on: Enabled",
+    }
+    grey = table.proto.arrow_data.styler.styles
+    row = names(app).index("mill.txt")
+    assert f"row{row}_col1" in grey
+    assert f"row{1 - row}_col1" not in grey
+
+
+def test_a_move_is_undone(app: AppTest, add: Add, services: Services) -> None:
+    """Each document goes back to where it was; attachments that were somewhere else do, too."""
+    ponds, mills, target = (services.library.create_collection(SERVICE, name).id for name in ("Ponds", "Mills", "All"))
+    mail = add("mail.eml", mail_with("pond.txt", "The pond is four metres deep."), ponds)
+    mill = add("mill.txt", "The seals are inspected every twelve months.", mills)
+    [attached] = services.library.relatives(SERVICE, mail.id, 5)[0]
+    services.library.move(SERVICE, [attached.id], mills)
+
+    def places() -> list[int]:
+        return [services.library.document(SERVICE, each.id).collection_id for each in (mail, attached, mill)]
+
+    open_page(app, "documents")
+    app.session_state[f"millpond.{DocumentsState.__name__}"].selected = frozenset({mail.id, mill.id})
+    app.run()
+    app.button(key=f"{Key.MOVE_MENU}-{target}").click().run()
+    assert places() == [target, target, target]
+    assert any(caption.value.replace("\\", "") == "2 documents moved to All." for caption in app.caption)
+    app.button(key=Key.MOVE_UNDO).click().run()
+    assert places() == [ponds, mills, mills]
+    assert [toast.value.replace("\\", "") for toast in app.toast] == ["2 documents are back in their collections."]
+    assert not [button for button in app.button if button.key == Key.MOVE_UNDO]
+
+
+def test_undoing_is_offered_for_a_while_and_moves_nothing_else(app: AppTest, add: Add, services: Services) -> None:
+    """What somebody else has moved on since stays there, and a page that is open all day offers nothing old."""
+    ponds, mills = (services.library.create_collection(SERVICE, name).id for name in ("Ponds", "Mills"))
+    mill = add("mill.txt", "The seals are inspected every twelve months.")
+    open_page(app, "documents")
+    state = app.session_state[f"millpond.{DocumentsState.__name__}"]
+    state.selected = frozenset({mill.id})
+    app.run()
+    app.button(key=f"{Key.MOVE_MENU}-{ponds}").click().run()
+    services.library.move(SERVICE, [mill.id], mills)
+    app.button(key=Key.MOVE_UNDO).click().run()
+    assert services.library.document(SERVICE, mill.id).collection_id == mills
+    state.selected = frozenset({mill.id})
+    app.run()
+    app.button(key=f"{Key.MOVE_MENU}-{ponds}").click().run()
+    assert state.moved is not None
+    state.moved = replace(state.moved, until=0.0)
+    app.run()
+    assert not [button for button in app.button if button.key == Key.MOVE_UNDO]
 
 
 def test_ticked_documents_are_acted_on_whatever_the_rows_do(app: AppTest, add: Add, services: Services) -> None:

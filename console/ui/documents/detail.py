@@ -8,7 +8,8 @@ import streamlit as st
 
 from console.navigation import PageName, page
 from console.ui.current_actor import page_actor
-from console.ui.documents.table import ask_rechunk, deletion_lines
+from console.ui.documents.bulk_actions import ask_rechunk, deletion_lines
+from console.ui.documents.filters import filters_in_address
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor, may_write
 from console.ui.session_state import Query, set_query
@@ -90,7 +91,7 @@ def _attachments(library: Library, document: Document) -> None:
                     page(PageName.DOCUMENTS),
                     label=plain(shorten(each.name.removeprefix(document.name + SEPARATOR), 60)),
                     icon=":material/attach_file:",
-                    query_params={Query.DOCUMENT.value: str(each.id)},
+                    query_params=filters_in_address() | {Query.DOCUMENT.value: str(each.id)},
                 )
             if len(found) > _LINKS:
                 st.caption(_("and more"), width="content")

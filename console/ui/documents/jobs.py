@@ -82,7 +82,7 @@ def _changeable(library: Library, jobs: Sequence[Job]) -> list[Job]:
 def _failed(library: Library, jobs: Sequence[Job]) -> None:
     changeable = library.jobs.changeable(page_actor(), jobs)
     title = plural("{count} file could not be processed", "{count} files could not be processed", len(jobs))
-    with st.expander(title, expanded=True, icon=":material/error:", key="jobs-failed"):
+    with st.expander(title, icon=":material/error:", key="jobs-failed"):
         for job in jobs[:_SHOWN]:
             with st.container(horizontal=True, vertical_alignment="center", key=f"job-failed-{job.id}"):
                 with st.container(gap=None, width="stretch"):

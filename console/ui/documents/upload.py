@@ -11,8 +11,9 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from console.ui.current_actor import page_actor, page_user
+from console.ui.documents.filters import keep_in_address, show_first_page
 from console.ui.rights import may_manage, why_no_collection, why_no_upload
-from console.ui.session_state import DocumentsState, Key, notify, notify_problem, state_of
+from console.ui.session_state import DocumentsState, Key, Query, notify, notify_problem, query_number, state_of
 from console.ui.shared.dialogs import confirm_choice, deletion_text, prompt_for_name, quotes_choice
 from console.ui.shared.formatting import escape, shorten
 from console.ui.shared.sharing import sharing_mark
@@ -31,22 +32,27 @@ _ALL = 0  # ids count from 1
 
 
 def upload_panel(services: Services, collection_id: int | None, limit_mb: int) -> None:
-    """Draw the drop zone; dropped files are added to the collection (None: the default one) at once."""
+    """Draw the drop zone, folded away while there are documents; dropped files are added to the collection (None: the
+    default one) at once."""
     if why := why_no_upload(services.library, collection_id):
         st.caption(why)
         return
     state = state_of(DocumentsState)
-    folder = st.toggle(_("Upload a whole folder"), key=Key.UPLOAD_FOLDER)
-    several: Literal[True, "directory"] = "directory" if folder else True
-    files = st.file_uploader(
-        _(
-            "Drop documents here: PDF, Word, PowerPoint, Excel, OpenDocument, mail, HTML, EPUB, CSV, JSON, Markdown, "
-            "notebooks, source code, text, scans and pictures"
-        ),
-        accept_multiple_files=several,
-        max_upload_size=limit_mb,
-        key=f"uploader-{state.uploads}-{several}",  # a new key is a new, empty uploader
-    )
+    shown = (collection_id,) if collection_id is not None else ()
+    empty = services.library.count_documents(page_actor(services), collection_ids=shown) == 0
+    # No popover: it would drop its uploader, and the files that are on their way, with the first click beside it.
+    with st.expander(_("Add documents"), expanded=empty, icon=":material/upload_file:", key="documents-add"):
+        folder = st.toggle(_("Upload a whole folder"), key=Key.UPLOAD_FOLDER)
+        several: Literal[True, "directory"] = "directory" if folder else True
+        files = st.file_uploader(
+            _(
+                "Drop documents here: PDF, Word, PowerPoint, Excel, OpenDocument, mail, HTML, EPUB, CSV, JSON, "
+                "Markdown, notebooks, source code, text, scans and pictures"
+            ),
+            accept_multiple_files=several,
+            max_upload_size=limit_mb,
+            key=f"uploader-{state.uploads}-{several}",  # a new key is a new, empty uploader
+        )
     # Hidden files are left out, as `ingest` does: systems put them into every folder.
     hidden = [file for file in files if folder and any(part.startswith(".") for part in file.name.split("/"))]
     release_uploads(hidden)
@@ -113,14 +119,14 @@ def _notify(stored: Sequence[Intake], problems: Sequence[tuple[str, MillpondErro
 
 
 def collections_bar(services: Services) -> int | None:
-    """Draw the choice of collection with its actions; return the chosen one, None for all."""
+    """Draw the choice of collection with its actions; return the chosen one, None for all. The address keeps it."""
     library = services.library
     state = state_of(DocumentsState)
     collections = {collection.id: collection for collection in library.collections(page_actor())}
     if state.collection not in collections:
         state.collection = None
     shared = services.identity.sharing.shared(page_actor())
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
         chosen = st.selectbox(
             _("Collection"),
             [_ALL, *collections],
@@ -161,6 +167,9 @@ def collections_bar(services: Services) -> int | None:
                     partial(_delete, library, chosen),
                 )
     state.collection = chosen if chosen != _ALL else None
+    if query_number(Query.COLLECTION) != state.collection:
+        show_first_page()
+    keep_in_address(Query.COLLECTION, state.collection)
     return state.collection
 
 

@@ -15,6 +15,7 @@ import streamlit as st
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, notify, state_of
 from console.ui.shared.formatting import escape, size
+from console.ui.streamlit.page_frame import DESTRUCTIVE
 from services.core.document_quotes import Quoted
 from services.core.i18n import _, gap, plural
 from services.knowledge.types import DeletionReport
@@ -81,7 +82,7 @@ def confirm(
 ) -> NoReturn:
     """Ask before `action`; `consequences` are lines that state its effect. Shows what `action` returns afterwards.
 
-    `undone_by` says how it can be undone, "" where it cannot.
+    `undone_by` says how it can be undone, "" where it cannot: then its button is red.
     """
     confirm_choice(title, consequences, label, "", lambda _chosen: action(), undone_by=undone_by)
 
@@ -103,7 +104,8 @@ def confirm_choice(
             st.markdown(escape(line))
         chosen = bool(choice) and st.checkbox(choice, key="dialog-choice")
         st.caption(undone_by or _("This cannot be undone."))
-        with st.container(horizontal=True, horizontal_alignment="right"):
+        key = "confirmation" if undone_by else DESTRUCTIVE
+        with st.container(horizontal=True, horizontal_alignment="right", key=key):
             if st.button(_("Cancel"), key="dialog-cancel"):
                 close_dialog()
             if st.button(label, type="primary", key=Key.CONFIRM):

@@ -7,10 +7,12 @@ Document text, names and questions are data. `escape` makes any text safe inside
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import accumulate
 from pathlib import PurePath
+from unicodedata import east_asian_width
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -238,6 +240,25 @@ def shorten(text: str, limit: int) -> str:
     if 1 < len(suffix) <= 6 and " " not in suffix:
         return text[: limit - len(suffix) - 1].rstrip() + "…" + suffix
     return text[: limit - 1].rstrip() + "…"
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Return `text` on one line, cut in its middle to `width` columns: a name keeps its beginning and its ending.
+
+    A Chinese character takes two columns, a Latin one takes one.
+    """
+    text = plain(text)
+    columns = [2 if east_asian_width(character) in "WF" else 1 for character in text]
+    if sum(columns) <= width:
+        return text
+    ending = _fitting(columns[::-1], width * 2 // 5)
+    beginning = _fitting(columns, width - 1 - sum(columns[len(text) - ending :]))
+    return text[:beginning].rstrip() + "…" + text[len(text) - ending :].lstrip()
+
+
+def _fitting(columns: Sequence[int], width: int) -> int:
+    """Return how many of the first characters fit, by the columns that each takes."""
+    return sum(taken <= width for taken in accumulate(columns))
 
 
 def status_label(status: DocumentStatus) -> str:

@@ -72,6 +72,12 @@ def current_session() -> AppSession | None:
     return info.session if info is not None and isinstance(info.session, AppSession) else None
 
 
+def is_history_navigation() -> bool:
+    """Return whether this run of the page follows the browser's Back or Forward: its address is from another time."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is not None and context.is_history_navigation
+
+
 def connected_sessions() -> list[AppSession]:
     """Return the sessions of connected tabs."""
     manager = _manager()

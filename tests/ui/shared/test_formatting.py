@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from unicodedata import east_asian_width
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from console.ui.shared.document_text import END_MARK, MARK, document_markdown
 from console.ui.shared.formatting import (
     ago,
     answer_markdown,
+    cut_middle,
     escape,
     escape_block,
     location,
@@ -205,3 +207,22 @@ def test_progress_never_divides_by_nothing() -> None:
     assert progress_label(DocumentStatus.EMBEDDING, JobProgress()) == "Embedding"
     assert progress_share(JobProgress(3, 0, "page")) == 0.0
     assert progress_share(JobProgress(30, 12, "page")) == 1.0
+
+
+def test_a_long_name_is_cut_in_its_middle() -> None:
+    """What comes last tells files apart; Chinese characters are twice as wide, and would push it out of the column."""
+    assert cut_middle("mill.txt", 20) == "mill.txt"
+    assert cut_middle("Report on the seals of 2023 (signed).pdf", 20) == "Report on t…ned).pdf"
+    assert cut_middle("二〇二三年度水务局报告最终签署版.pdf", 20) == "二〇二三年…署版.pdf"
+
+
+@given(st.text(max_size=80), st.integers(5, 60))
+def test_a_cut_name_fits(text: str, width: int) -> None:
+    """It is never wider than it may be, and only what is too wide loses anything."""
+
+    def columns(text: str) -> int:
+        return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+    cut = cut_middle(text, width)
+    assert columns(cut) <= width
+    assert (cut == plain(text)) == (columns(plain(text)) <= width)

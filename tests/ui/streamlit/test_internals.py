@@ -142,3 +142,9 @@ def test_entries_that_are_too_old_leave_the_caches() -> None:
     while not internals.expire_caches():
         pass
     assert internals.cached_data() == []
+
+
+def test_a_run_knows_whether_the_browser_went_back() -> None:
+    """Without it Back would change the address and leave filters as they are, which would change it again."""
+    assert "is_history_navigation" in inspect.signature(ScriptRunContext.reset).parameters
+    assert internals.is_history_navigation() is False

@@ -41,6 +41,12 @@ def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
     return "\n".join(lines)
 
 
+def as_text(text: str, citations: Iterable[Citation]) -> str:
+    """Return an answer with its sources as plain text, for pasting it elsewhere; nothing is escaped."""
+    sources = [f"[{each.number}] {', '.join(_place(each, plainly=True))}" for each in citations]
+    return "\n".join([text, "", f"{_('Sources')}:", *sources] if sources else [text])
+
+
 def cut_words(reason: FinishReason) -> str:
     """Return how an answer was cut and what to do, "" for one that is whole."""
     return {
@@ -54,17 +60,29 @@ def cut_words(reason: FinishReason) -> str:
 
 
 def _citation(citation: Citation) -> str:
-    place = [_escaped_name(citation.document)]
+    place = ", ".join(_place(citation))
+    if citation.withheld:
+        return f"- [{citation.number}] {place}"
+    quote = f": “{_escaped_name(' '.join(citation.quote.split()))}”" if citation.quote else ""
+    return f"- [{citation.number}] {place}{quote}"
+
+
+def _place(citation: Citation, *, plainly: bool = False) -> list[str]:
+    """Return the document of a citation and where in it, `plainly` without escapes; of one that is withheld no more."""
+
+    def named(text: str) -> str:
+        return " ".join(text.split()) if plainly else _escaped_name(text)
+
+    place = [named(citation.document)]
+    if citation.withheld:
+        return place
     if citation.page is not None:
         place.append(_("page {page}").format(page=citation.page))
     if citation.sheet:
-        place.append(_("sheet {sheet}").format(sheet=_escaped_name(citation.sheet)))
-    if citation.withheld:
-        return f"- [{citation.number}] {_escaped_name(citation.document)}"
+        place.append(_("sheet {sheet}").format(sheet=named(citation.sheet)))
     if citation.deleted:
         place.append(_("deleted since"))
-    quote = f": “{_escaped_name(' '.join(citation.quote.split()))}”" if citation.quote else ""
-    return f"- [{citation.number}] {', '.join(place)}{quote}"
+    return place
 
 
 def _quoted(text: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -35,16 +35,26 @@ def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
         if message.error:
             lines += [f"*{_escaped(message.error)} {_escaped(message.hint)}*", ""]
         if message.citations:
-            cited = any(citation.cited for citation in message.citations)
-            title = _("Sources") if cited else _("Retrieved for this answer, not cited")
-            lines += [f"### {title}", "", *(_citation(citation) for citation in message.citations), ""]
+            lines += [
+                f"### {_title(message.citations)}",
+                "",
+                *(_citation(citation) for citation in message.citations),
+                "",
+            ]
     return "\n".join(lines)
 
 
-def as_text(text: str, citations: Iterable[Citation]) -> str:
+def as_text(text: str, citations: Sequence[Citation]) -> str:
     """Return an answer with its sources as plain text, for pasting it elsewhere; nothing is escaped."""
+    if not citations:
+        return text
     sources = [f"[{each.number}] {', '.join(_place(each, plainly=True))}" for each in citations]
-    return "\n".join([text, "", f"{_('Sources')}:", *sources] if sources else [text])
+    return "\n".join([text, "", f"{_title(citations)}:", *sources])
+
+
+def _title(citations: Sequence[Citation]) -> str:
+    cited = any(citation.cited for citation in citations)
+    return _("Sources") if cited else _("Retrieved for this answer, not cited")
 
 
 def cut_words(reason: FinishReason) -> str:

@@ -29,7 +29,7 @@ def copied(page: Page, button: str) -> str:
 
 
 def test_asking_and_copying_without_looking_for_the_field(page: Page, console: Server) -> None:
-    """The cursor is in the field, a question is offered, answer and link are copied where the clipboard's API is missing."""
+    """The cursor is in the field, a question is offered, answer and link are copied without the clipboard's API."""
     page.add_init_script(PLAIN_HTTP)
     page.goto("/documents")
     upload(page, ("mill.md", "text/markdown", HANDBOOK))

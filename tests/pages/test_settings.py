@@ -81,7 +81,7 @@ def test_a_model_is_chosen_without_a_restart(app: AppTest, services: Services) -
 def test_a_model_is_chosen_from_those_the_server_lists_or_typed(
     app: AppTest, kind: BackendKind, key: str, names: list[str]
 ) -> None:
-    """A name that is typed from memory is often wrong; one that is not listed, an alias, must be possible all the same."""
+    """A name typed from memory is often wrong; one that is not listed, an alias, must be possible all the same."""
     with model_server() as server:
         open_page(app, "settings")
         app.get_by_key("model-kind").set_value(kind)

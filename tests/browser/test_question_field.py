@@ -44,7 +44,7 @@ def test_asking_and_copying_without_looking_for_the_field(page: Page, console: S
     expect(field).to_be_focused()
     answer = copied(page, "Copy")
     assert "into a red book every morning.” [1]" in answer
-    assert answer.endswith("Sources:\n[1] mill.md")
+    assert answer.endswith("Sources\n[1] mill.md")
     link = copied(page, "Copy link")
     assert re.fullmatch(re.escape(console.url) + r"/?(chat)?\?conversation=\w+", link)
     page.goto(link)

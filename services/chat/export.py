@@ -49,7 +49,7 @@ def as_text(text: str, citations: Sequence[Citation]) -> str:
     if not citations:
         return text
     sources = [f"[{each.number}] {', '.join(_place(each, plainly=True))}" for each in citations]
-    return "\n".join([text, "", f"{_title(citations)}", *sources])
+    return "\n".join([text, "", _title(citations), *sources])
 
 
 def _title(citations: Sequence[Citation]) -> str:

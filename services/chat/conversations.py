@@ -19,6 +19,7 @@ from services.chat.excerpts import excerpt
 from services.chat.export import as_json, as_markdown
 from services.chat.history_window import HistoryWindows, Turn
 from services.chat.quote_store import StoredQuotes
+from services.chat.quoted_answer import without_hint
 from services.chat.store import ChatStore
 from services.chat.types import Conversation, FoundConversation, Message, MessageRole
 from services.chat.withheld import WithheldAnswers
@@ -88,7 +89,7 @@ class Conversations:
         return [
             FoundConversation(
                 **{name.name: getattr(each, name.name) for name in fields(each)},
-                excerpt=excerpt(texts.get(each.id, ""), words),
+                excerpt=_excerpt(texts.get(each.id, ""), words),
             )
             for each in found
         ]
@@ -292,6 +293,11 @@ def _person(actor: Actor) -> int | None:
     """
     actor.require(Permission.ASK, _("Keep conversations"))
     return actor.person_id
+
+
+def _excerpt(text: str, words: str) -> str:
+    # What stands below so many answers is shown only if it is what was searched for.
+    return excerpt(without_hint(text), words) or excerpt(text, words)
 
 
 def title_of(question: str) -> str:

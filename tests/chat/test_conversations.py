@@ -68,7 +68,7 @@ def test_search_finds_titles_and_texts(conversations: Conversations, query: str)
 def test_what_is_found_has_an_excerpt_of_where(conversations: Conversations) -> None:
     """Of the newest message with the words, in any case; nothing where the title alone has them."""
     said = talk(
-        conversations, "Is the pump new?", f"{'Before. ' * 20}The  PUMP\nis from 1950. {'After. ' * 20}", title="A"
+        conversations, "Is the pump new?", f"{'Before. ' * 20}The PUMP\nis from 1950. {'After. ' * 20}", title="A"
     )
     titled = talk(conversations, "Who is there?", "Nobody.", title="The pump house")
     found = {each.id: each.excerpt for each in conversations.found_conversations(SERVICE, "the pump")}

@@ -73,11 +73,14 @@ The keeper of the seals writes the water level into a red book, which lies besid
 
 def test_one_button_for_each_document_opens_all_its_quotes(app: AppTest, add: Add, services: Services) -> None:
     """Several buttons of one name say nothing of where each leads, and hide how many documents answer."""
-    document = add("mill.md", TWO)
-    chunks = services.library.reader.chunks(SERVICE, document.id)
-    assert len(chunks) == 2
-    conversation = services.conversations.create(SERVICE, title="Two")
+    document = add(
+        "mill.md", TWO.replace("\n\n## Water", " The wheel turns on its axle of ash wood." * 40 + "\n\n## Water")
+    )
     quotes = ("inspected every twelve months", "water level into a red book")
+    chunks = services.library.reader.chunks(SERVICE, document.id)
+    chunks = [next(each for each in chunks if quote in each.text) for quote in quotes]
+    assert chunks[0] != chunks[1]
+    conversation = services.conversations.create(SERVICE, title="Two")
     citations = tuple(
         Citation(number, chunk.id, document.id, "mill.md", quote=quote)
         for number, (chunk, quote) in enumerate(zip(chunks, quotes, strict=True), 1)
@@ -87,7 +90,7 @@ def test_one_button_for_each_document_opens_all_its_quotes(app: AppTest, add: Ad
     app.query_params["conversation"] = conversation.id
     app.run()
     [source] = [button for button in app.button if button.key and button.key.startswith("cite-")]
-    assert source.label.replace("\\", "") == "1, 2  mill.md"
+    assert source.label.replace("\\", "") == "1, 2 mill.md"
     source.click().run()
     marked = [element.value for element in app.markdown if ":orange-background[" in element.value]
     assert len(marked) == 2
@@ -120,6 +123,7 @@ def said_of_model(app: AppTest) -> list[str]:
 
 def test_questions_to_begin_with_come_from_the_documents(app: AppTest, add: Add, services: Services) -> None:
     """One is asked by a click; none is made of what was left out of the chosen collections, or of nothing."""
+    other = services.library.create_collection(SERVICE, "Other")
     app.run()
     assert not starters(app)
     add("mill.md", TWO)
@@ -128,7 +132,6 @@ def test_questions_to_begin_with_come_from_the_documents(app: AppTest, add: Add,
         "Tell me about Seals.",
         "Tell me about Water level.",
     ]
-    other = services.library.create_collection(SERVICE, "Other")
     app.multiselect(key="chat-collections-new").select(other.id).run()
     app.run()
     assert not starters(app)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import streamlit as st
 
@@ -141,7 +142,10 @@ def _model_hint(services: Services, *, answered: bool) -> None:
     actor = page_actor(services)
     if not (answered or services.library.counts(actor).searchable):
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="no-model"):
+    place: Literal["left", "center"] = "left" if answered else "center"
+    with st.container(
+        horizontal=True, horizontal_alignment=place, vertical_alignment="center", gap="small", key="no-model"
+    ):
         st.caption(_("No language model is connected: answers quote the documents."), width="content")
         if may_open(actor, PageName.SETTINGS):
             st.page_link(page(PageName.SETTINGS), label=_("Connect one under Settings"), icon=":material/tune:")

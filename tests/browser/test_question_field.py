@@ -39,7 +39,7 @@ def test_asking_and_copying_without_looking_for_the_field(page: Page, console: S
     page.goto("/")
     field = page.get_by_placeholder("Ask your documents")
     expect(field).to_be_focused()
-    page.get_by_role("button", name="Tell me about Water level.").click()
+    page.get_by_role("button", name="Tell me about “Water level”.").click()
     answered(page, 1)
     expect(page.get_by_text("language model is connected")).to_have_count(1)
     expect(field).to_be_focused()

@@ -129,8 +129,8 @@ def test_questions_to_begin_with_come_from_the_documents(app: AppTest, add: Add,
     add("mill.md", TWO)
     app.run()
     assert [button.label.replace("\\", "") for button in starters(app)] == [
-        "Tell me about Seals.",
-        "Tell me about Water level.",
+        "Tell me about “Seals”.",
+        "Tell me about “Water level”.",
     ]
     app.multiselect(key="chat-collections-new").select(other.id).run()
     app.run()
@@ -141,7 +141,7 @@ def test_questions_to_begin_with_come_from_the_documents(app: AppTest, add: Add,
     finish(app)
     [conversation] = services.conversations.conversations(SERVICE)
     question, answer = services.conversations.messages(SERVICE, conversation.id)
-    assert question.text == "Tell me about Water level."
+    assert question.text == "Tell me about “Water level”."
     assert "red book" in answer.text
     assert not starters(app)
 

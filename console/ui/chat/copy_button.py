@@ -14,7 +14,8 @@ _HTML = """<button type="button"><svg viewBox="0 0 24 24" aria-hidden="true"><pa
 stroke-width="1.8"/></svg><span aria-live="polite"></span></button>"""
 _CSS = """
 button { display: inline-flex; align-items: center; gap: 0.35em; margin: 0; padding: 0.25rem 0; min-height: 1.75rem;
-  border: 0; background: none; color: inherit; font: inherit; font-size: 0.875em; cursor: pointer; white-space: nowrap; }
+  border: 0; background: none; color: inherit; font: inherit; font-size: 0.875em; cursor: pointer;
+  white-space: nowrap; }
 button:hover { color: var(--st-primary-color); }
 button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; border-radius: 2px; }
 svg { width: 1.15em; height: 1.15em; }

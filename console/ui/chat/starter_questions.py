@@ -53,12 +53,12 @@ def _about(topic: str) -> str:
     if topic.endswith(("?", "？")):
         return topic
     with speaking(_language_of(topic)):
-        return _("Tell me about {topic}.").format(topic=topic)
+        return _("Tell me about “{topic}”.").format(topic=topic)
 
 
 def _summary(name: str) -> str:
     with speaking(_language_of(name)):
-        return _("Summarise the document {name}.").format(name=name)
+        return _("Summarise the document “{name}”.").format(name=name)
 
 
 def _topic(heading: str) -> str:

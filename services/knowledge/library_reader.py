@@ -20,7 +20,6 @@ from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.documents import DocumentStore
 from services.knowledge.store.recognized_pages import RecognizedPageStore
 from services.knowledge.store.rights import Readable
-from services.knowledge.store.topics import TopicStore
 from services.knowledge.types import Chunk, Document, DocumentTopics, Section
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ class LibraryReader:
         self._recognized = RecognizedPageStore(database)
         self._documents = documents
         self._contents = ContentStore(database)
-        self._topics = TopicStore(database)
         self._files = files
         self._parser = parser
         self._board = board
@@ -63,7 +61,7 @@ class LibraryReader:
 
     def topics(self, actor: Actor, collection_ids: Collection[int] = (), most: int = 4) -> list[DocumentTopics]:
         """Return what the `most` searchable documents that were added last are about; no ids: of all collections."""
-        return self._topics.newest(actor.searched(collection_ids), most)
+        return self._contents.newest_topics(actor.searched(collection_ids), most)
 
     def locate(self, actor: Actor, document_id: int, quote: str) -> Chunk | None:
         """Return the chunk of a document's active revision that contains `quote`, or most of it, else None."""

@@ -22,6 +22,7 @@ from services.chat.types import (
     AnswerEvent,
     Citation,
     Conversation,
+    FoundConversation,
     Message,
     Retrieved,
     Token,
@@ -59,7 +60,7 @@ class TitleIn(JsonBody):
 class ConversationsOut(BaseModel):
     """One page of the list, the newest activity first."""
 
-    conversations: list[Conversation]
+    conversations: list[FoundConversation]
 
 
 class MessagesOut(BaseModel):
@@ -85,8 +86,8 @@ async def conversations(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     offset: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
 ) -> ConversationsOut:
-    """Return conversations, the newest activity first."""
-    found = await context.threads.call(context.services.conversations.conversations, actor, query, limit, offset)
+    """Return conversations, the newest activity first; with a `query` each has an excerpt of where it was found."""
+    found = await context.threads.call(context.services.conversations.found_conversations, actor, query, limit, offset)
     return ConversationsOut(conversations=found)
 
 

@@ -225,9 +225,13 @@ class GCForm:
 
 @dataclass
 class ModelState:
-    """Choice of the chat model: the number of saves, so that a typed key does not stay in its field."""
+    """Choice of the chat model: the number of saves, so that a typed key does not stay in its field; the names that a
+    server listed, what it was asked by, and when (`time.monotonic`)."""
 
     saved: int = 0
+    listed: tuple[str, ...] = ()
+    asked: tuple[object, ...] = ()
+    asked_at: float = 0.0
 
 
 @dataclass

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import streamlit as st
 
 from console.ui.current_actor import disabled_reason, page_actor
+from console.ui.offered_models import model_name_field, offered_models
 from console.ui.session_state import ModelState, notify, state_of
 from console.ui.shared.formatting import escape, plain
 from services.chat.models import ChatModels
@@ -137,20 +139,27 @@ def _fields(models: ChatModels, kind: BackendKind, now: BackendChoice) -> Backen
 
 
 def _openai(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
-    url = st.text_input(_("URL"), value=old.url, key="model-url", placeholder="http://127.0.0.1:8000/v1")
-    model = st.text_input(_("Model"), value=old.model, key="model-name")
+    url = (
+        st.text_input(_("URL"), value=old.url, key="model-url", placeholder="http://127.0.0.1:8000/v1") or ""
+    ).strip()
+    place = st.container(key="model-name-place")  # the list may need the key
     key = st.text_input(
         _("Key"),
         type="password",
         key=f"model-key-{state_of(ModelState).saved}",
-        placeholder=_key_placeholder(models, BackendChoice(BackendKind.OPENAI, url=url or "")),
+        placeholder=_key_placeholder(models, BackendChoice(BackendKind.OPENAI, url=url)),
         help=_("Stored in the data folder, encrypted. Leave empty to keep the stored one of this address."),
     )
-    url, model = (url or "").strip(), (model or "").strip()
+    choice = BackendChoice(BackendKind.OPENAI, url=url, model=old.model, api_key=key or "")
+    names = offered_models(models, choice) if url else ()
+    with place:
+        model = model_name_field(old.model, names, "model-name")
+        if url and not names:
+            st.caption(_("The server lists no models: enter the name of one."))
     if not url or not model:
         st.caption(_("URL and model are required."))
         return None
-    return BackendChoice(BackendKind.OPENAI, url=url, model=model, api_key=key or "")
+    return replace(choice, model=model)
 
 
 def _key_placeholder(models: ChatModels, choice: BackendChoice) -> str:
@@ -162,21 +171,13 @@ def _key_placeholder(models: ChatModels, choice: BackendChoice) -> str:
 
 def _ollama(models: ChatModels, old: BackendChoice) -> BackendChoice | None:
     url = (st.text_input(_("URL"), value=old.url, key="model-url", placeholder=_("Found automatically")) or "").strip()
-    names = models.ollama_models(page_actor(), url or None)
+    names = offered_models(models, BackendChoice(BackendKind.OLLAMA, url=url))
     if not names:
         st.caption(
             _("No Ollama responds there, or it has no model. Start it, or pull a model with: ollama pull llama3.2")
         )
-        model = st.text_input(_("Model"), value=old.model, key="model-name")
-        return BackendChoice(BackendKind.OLLAMA, url=url, model=model.strip()) if model and model.strip() else None
-    name = st.selectbox(
-        _("Model"),
-        names,
-        index=names.index(old.model) if old.model in names else 0,
-        format_func=plain,
-        key="model-name-found",
-    )
-    return BackendChoice(BackendKind.OLLAMA, url=url, model=name)
+    model = model_name_field(old.model or next(iter(names), ""), names, "model-name-ollama")
+    return BackendChoice(BackendKind.OLLAMA, url=url, model=model) if model else None
 
 
 def connection_limits(counts: ConnectionCounts) -> None:

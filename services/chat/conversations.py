@@ -9,17 +9,19 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from services.chat.answer_masking import masked_conversation, masked_messages
 from services.chat.citations import sanitize
+from services.chat.excerpts import excerpt
 from services.chat.export import as_json, as_markdown
 from services.chat.history_window import HistoryWindows, Turn
 from services.chat.quote_store import StoredQuotes
+from services.chat.quoted_answer import without_hint
 from services.chat.store import ChatStore
-from services.chat.types import Conversation, Message, MessageRole
+from services.chat.types import Conversation, FoundConversation, Message, MessageRole
 from services.chat.withheld import WithheldAnswers
 from services.core.actor import Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
@@ -74,10 +76,29 @@ class Conversations:
     def conversations(self, actor: Actor, query: str = "", limit: int = 100, offset: int = 0) -> list[Conversation]:
         """Return conversations, the newest activity first, whose title or messages contain `query`."""
         person, words = _person(actor), sanitize(query).strip()
-        hidden: set[int] = set()
-        if words and actor.readable() is not None:
-            hidden = self._withheld.hidden(actor, self._store.documents_quoted_to(person))
-        return self._store.find_conversations(person, words, limit, offset, sorted(hidden))
+        return self._store.find_conversations(person, words, limit, offset, self._hidden(actor, words))
+
+    def found_conversations(
+        self, actor: Actor, query: str = "", limit: int = 100, offset: int = 0
+    ) -> list[FoundConversation]:
+        """Return what `conversations` does, each with an excerpt of the message in which `query` was found."""
+        person, words = _person(actor), sanitize(query).strip()
+        hidden = self._hidden(actor, words)
+        found = self._store.find_conversations(person, words, limit, offset, hidden)
+        texts = self._store.matching_texts([each.id for each in found], words, hidden) if words else {}
+        return [
+            FoundConversation(
+                **{name.name: getattr(each, name.name) for name in fields(each)},
+                excerpt=_excerpt(texts.get(each.id, ""), words),
+            )
+            for each in found
+        ]
+
+    def _hidden(self, actor: Actor, words: str) -> list[int]:
+        """Return the documents by whose answers `actor` finds nothing; none where no words are searched for."""
+        if not words or actor.readable() is None:
+            return []
+        return sorted(self._withheld.hidden(actor, self._store.documents_quoted_to(_person(actor))))
 
     def conversation(self, actor: Actor, conversation_id: str) -> Conversation:
         """Return one conversation.
@@ -272,6 +293,11 @@ def _person(actor: Actor) -> int | None:
     """
     actor.require(Permission.ASK, _("Keep conversations"))
     return actor.person_id
+
+
+def _excerpt(text: str, words: str) -> str:
+    # What stands below so many answers is shown only if it is what was searched for.
+    return excerpt(without_hint(text), words) or excerpt(text, words)
 
 
 def title_of(question: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -35,10 +35,26 @@ def as_markdown(conversation: Conversation, messages: Iterable[Message]) -> str:
         if message.error:
             lines += [f"*{_escaped(message.error)} {_escaped(message.hint)}*", ""]
         if message.citations:
-            cited = any(citation.cited for citation in message.citations)
-            title = _("Sources") if cited else _("Retrieved for this answer, not cited")
-            lines += [f"### {title}", "", *(_citation(citation) for citation in message.citations), ""]
+            lines += [
+                f"### {_title(message.citations)}",
+                "",
+                *(_citation(citation) for citation in message.citations),
+                "",
+            ]
     return "\n".join(lines)
+
+
+def as_text(text: str, citations: Sequence[Citation]) -> str:
+    """Return an answer with its sources as plain text, for pasting it elsewhere; nothing is escaped."""
+    if not citations:
+        return text
+    sources = [f"[{each.number}] {', '.join(_place(each, plainly=True))}" for each in citations]
+    return "\n".join([text, "", _title(citations), *sources])
+
+
+def _title(citations: Sequence[Citation]) -> str:
+    cited = any(citation.cited for citation in citations)
+    return _("Sources") if cited else _("Retrieved for this answer, not cited")
 
 
 def cut_words(reason: FinishReason) -> str:
@@ -54,17 +70,29 @@ def cut_words(reason: FinishReason) -> str:
 
 
 def _citation(citation: Citation) -> str:
-    place = [_escaped_name(citation.document)]
+    place = ", ".join(_place(citation))
+    if citation.withheld:
+        return f"- [{citation.number}] {place}"
+    quote = f": “{_escaped_name(' '.join(citation.quote.split()))}”" if citation.quote else ""
+    return f"- [{citation.number}] {place}{quote}"
+
+
+def _place(citation: Citation, *, plainly: bool = False) -> list[str]:
+    """Return the document of a citation and where in it, `plainly` without escapes; of one that is withheld no more."""
+
+    def named(text: str) -> str:
+        return " ".join(text.split()) if plainly else _escaped_name(text)
+
+    place = [named(citation.document)]
+    if citation.withheld:
+        return place
     if citation.page is not None:
         place.append(_("page {page}").format(page=citation.page))
     if citation.sheet:
-        place.append(_("sheet {sheet}").format(sheet=_escaped_name(citation.sheet)))
-    if citation.withheld:
-        return f"- [{citation.number}] {_escaped_name(citation.document)}"
+        place.append(_("sheet {sheet}").format(sheet=named(citation.sheet)))
     if citation.deleted:
         place.append(_("deleted since"))
-    quote = f": “{_escaped_name(' '.join(citation.quote.split()))}”" if citation.quote else ""
-    return f"- [{citation.number}] {', '.join(place)}{quote}"
+    return place
 
 
 def _quoted(text: str) -> list[str]:

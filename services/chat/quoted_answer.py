@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from services.chat.citations import make_citation, neutralize_marks
 from services.chat.source_headings import mark_headings
 from services.chat.types import Citation, Passage, Quotation, Quotations
-from services.core.i18n import _, gap, joined, listed, plural
+from services.core.i18n import _, gap, joined, listed, plural, speaking
+from services.core.languages import LANGUAGES
 
 QUOTE_COUNT = 3
 _MOST_LABEL = 80  # characters
@@ -120,7 +122,7 @@ def _hint(found: Quotations, reason: str) -> str:
     elif reason:
         return _("These sentences are quoted, because no language model is available. {why}").format(why=reason)
     else:
-        return _("No language model is connected, so these sentences are quoted. Connect one under Settings.")
+        return _unconnected()[0]
     return joined((limit, _connect(reason)))
 
 
@@ -128,4 +130,32 @@ def _connect(reason: str) -> str:
     """Return why no model answers, and what to do."""
     if reason:
         return _("No language model is available. {why}").format(why=reason)
-    return _("No language model is connected: connect one under Settings.")
+    return _unconnected()[1]
+
+
+def _unconnected() -> tuple[str, str]:
+    """Return what answers say where no model is chosen: of sentences that were quoted, and after other words."""
+    return (
+        _("No language model is connected, so these sentences are quoted. Connect one under Settings."),
+        _("No language model is connected: connect one under Settings."),
+    )
+
+
+@cache
+def _unconnected_endings() -> tuple[str, ...]:
+    endings: list[str] = []
+    for name in LANGUAGES:
+        with speaking(name):
+            endings += map(str.__str__, _unconnected())
+    return tuple(endings)
+
+
+def without_hint(text: str) -> str:
+    """Return the text of an answer without saying at its end, in any language, that no model is connected.
+
+    For where that is said once beside all answers; it may have been written long ago.
+    """
+    for ending in _unconnected_endings():
+        if text.endswith(ending):
+            return text.removesuffix(ending).rstrip()
+    return text

@@ -190,18 +190,21 @@ class ChatStore:
             .order_by(conversations.c.updated_at.desc(), conversations.c.id)
         )
         if query:
-            found = (
-                sa.select(messages.c.id)
-                .where(messages.c.conversation_id == conversations.c.id)
-                .where(messages.c.text.icontains(query, autoescape=True))
-            )
-            if withheld:
-                shown = sa.select(citations_of.c.message_id).where(citations_of.c.document_id.in_(withheld))
-                found = found.where(messages.c.id.not_in(shown))
-            matching = found.exists()
+            found = _containing(sa.select(messages.c.id), query, withheld)
+            matching = found.where(messages.c.conversation_id == conversations.c.id).exists()
             select = select.where(sa.or_(conversations.c.title.icontains(query, autoescape=True), matching))
         with self._database.read() as connection:
             return [_conversation(row) for row in connection.execute(select.limit(limit).offset(offset))]
+
+    def matching_texts(
+        self, conversation_ids: Collection[str], query: str, withheld: Collection[int]
+    ) -> dict[str, str]:
+        """Return the newest text with `query` of each conversation that has one, as `find_conversations` finds it."""
+        newest = _containing(sa.select(sa.func.max(messages.c.id)), query, withheld)
+        newest = newest.where(messages.c.conversation_id.in_(conversation_ids)).group_by(messages.c.conversation_id)
+        texts = sa.select(messages.c.conversation_id, messages.c.text).where(messages.c.id.in_(newest))
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(texts)}
 
     def insert_message(self, connection: Connection, message: Message, person: Person) -> Message | None:
         """Add a message (its `id` is ignored) and touch its conversation; None if the person has it no more."""
@@ -286,6 +289,15 @@ class ChatStore:
 def _own(conversation_id: str, person: Person) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     """Return the conditions for a conversation of a person."""
     return conversations.c.id == conversation_id, conversations.c.person_id.is_not_distinct_from(person)
+
+
+def _containing(select: sa.Select[Any], query: str, withheld: Collection[int]) -> sa.Select[Any]:
+    """Return a query over messages for those that contain a text and were not written from a withheld document."""
+    found = select.where(messages.c.text.icontains(query, autoescape=True))
+    if not withheld:
+        return found
+    hidden = sa.select(citations_of.c.message_id).where(citations_of.c.document_id.in_(withheld))
+    return found.where(messages.c.id.not_in(hidden))
 
 
 def _with_counts() -> sa.Select[Any]:

@@ -253,6 +253,15 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundConversation(Conversation):
+    """A conversation as a list has it. `excerpt` is where the newest message with the words that were searched for has
+    them; "" where only the title has them, or nothing was searched for.
+    """
+
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """The question waits for a slot; `position` in the queue counts from 1."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from services.knowledge.store.chunks import ContentStore
 from services.knowledge.store.documents import DocumentStore
 from services.knowledge.store.recognized_pages import RecognizedPageStore
 from services.knowledge.store.rights import Readable
-from services.knowledge.types import Chunk, Document, Section
+from services.knowledge.types import Chunk, Document, DocumentTopics, Section
 
 if TYPE_CHECKING:
     from services.knowledge.parsing.pool import ParserPool
@@ -58,6 +58,10 @@ class LibraryReader:
     def sections(self, actor: Actor, document_id: int) -> list[Section]:
         """Return the sections of a document's active revision in reading order."""
         return self._contents.sections(document_id, actor.readable())
+
+    def topics(self, actor: Actor, collection_ids: Collection[int] = (), most: int = 4) -> list[DocumentTopics]:
+        """Return what the `most` searchable documents that were added last are about; no ids: of all collections."""
+        return self._contents.newest_topics(actor.searched(collection_ids), most)
 
     def locate(self, actor: Actor, document_id: int, quote: str) -> Chunk | None:
         """Return the chunk of a document's active revision that contains `quote`, or most of it, else None."""

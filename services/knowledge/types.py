@@ -140,6 +140,14 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentTopics:
+    """What a document is about, by its name and the paths of its first headings, outermost first, in their order."""
+
+    name: str
+    headings: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkDraft:
     """A chunk before it is stored: text, its place, its length in the embedder's tokens, its lexical terms.
 

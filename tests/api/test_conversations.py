@@ -73,6 +73,16 @@ def test_a_whole_answer_in_one_piece(server: Server, conversation: str) -> None:
     assert answer.json()["state"] == "complete"
 
 
+def test_a_search_says_where_it_found_the_words(server: Server, conversation: str) -> None:
+    """Whoever searches sees why a conversation is there, without reading it."""
+    question = {"question": "How often is the millstone dressed?", "stream": False}
+    server.client.post(f"/api/conversations/{conversation}/questions", json=question).raise_for_status()
+    found = server.client.get("/api/conversations", params={"query": "NINETY days"}).json()["conversations"]
+    assert "every ninety days" in next(each["excerpt"] for each in found if each["id"] == conversation)
+    listed = server.client.get("/api/conversations").json()["conversations"]
+    assert {each["excerpt"] for each in listed} == {""}
+
+
 def test_messages_come_in_windows(server: Server, conversation: str) -> None:
     """`before` leads from the newest window back to the first message, each message once."""
     for number in range(3):

@@ -40,6 +40,7 @@ _APART = "What watching the memory holds is left out of the lists of objects and
 _ACCOUNTS = "Accounts over HTTP: `/api/people`, `/api/groups`, `/api/account`"
 _MODEL_CHANGE = "A data folder keeps its embedding model."
 _PROFILES = "`GET /api/tracing/snapshots/{snapshot_id}/profile`"
+_EXCERPT = "`GET /api/conversations` with a `query` gives each an `excerpt`"
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
@@ -52,6 +53,8 @@ _RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document
 _PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
 _REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
+    f"GET /api/conversations / {_READ} / properties / conversations / items / properties / excerpt": _EXCERPT,
+    f"GET /api/conversations / {_READ} / properties / conversations / items / required / excerpt": _EXCERPT,
     f"GET /api/documents / {_READ} / properties / documents / items / properties / recognition": _RECOGNITION,
     f"GET /api/documents / {_READ} / properties / documents / items / required / recognition": _RECOGNITION,
     f"GET /api/documents/{{document_id}} / {_READ} / properties / recognition": _RECOGNITION,

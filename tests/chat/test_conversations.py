@@ -65,6 +65,22 @@ def test_search_finds_titles_and_texts(conversations: Conversations, query: str)
     assert [c.id for c in conversations.conversations(SERVICE, query)] == [wanted]
 
 
+def test_what_is_found_has_an_excerpt_of_where(conversations: Conversations) -> None:
+    """Of the newest message with the words, in any case; nothing where the title alone has them."""
+    said = talk(
+        conversations, "Is the pump new?", f"{'Before. ' * 20}The PUMP\nis from 1950. {'After. ' * 20}", title="A"
+    )
+    titled = talk(conversations, "Who is there?", "Nobody.", title="The pump house")
+    found = {each.id: each.excerpt for each in conversations.found_conversations(SERVICE, "the pump")}
+    assert found.keys() == {said, titled}
+    assert found[said].startswith("…")
+    assert "Before. The PUMP is from 1950. After." in found[said]
+    assert found[said].endswith("…")
+    assert len(found[said]) < 130
+    assert found[titled] == ""
+    assert {each.excerpt for each in conversations.found_conversations(SERVICE)} == {""}
+
+
 def test_messages_are_paged_from_the_newest(conversations: Conversations) -> None:
     """A page holds the newest messages before a given one, in reading order."""
     talked = talk(conversations, *(f"text {n}" for n in range(10)))

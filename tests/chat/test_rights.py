@@ -79,6 +79,7 @@ def talk(conversations: Conversations, who: Actor, *documents: int) -> str:
 
 CONVERSATIONS: dict[str, Callable[[Conversations, Actor, str], object]] = {
     "conversations": lambda c, who, _name: c.conversations(who, "valves"),
+    "found_conversations": lambda c, who, _name: c.found_conversations(who, "valves"),
     "conversation": lambda c, who, name: c.conversation(who, name),
     "rename": lambda c, who, name: c.rename(who, name, "Mine"),
     "set_history_turns": lambda c, who, name: c.set_history_turns(who, name, 1),
@@ -216,6 +217,9 @@ def test_a_source_that_may_not_be_read_any_more_is_withheld_with_its_answer(
         assert "document 2" not in told
         assert "zirconium" not in told
     assert conversations.conversations(one, "zirconium") == []
+    [found] = conversations.found_conversations(one, "valves")
+    assert found.excerpt == "What are the valves made of?"
+    assert SECRET in conversations.found_conversations(both, "valves")[0].excerpt
     assert [each.id for each in conversations.conversations(both, "zirconium")] == [name]
     assert conversations.turns(one, conversations.conversation(one, name)) == ()
     assert conversations.turns(both, conversations.conversation(both, name))[0].answer == shown.text

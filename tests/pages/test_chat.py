@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
 from services.app.container import Services
-from services.chat.types import AnswerState, BackendChoice, BackendKind, MessageRole
+from services.chat.types import AnswerState, BackendChoice, BackendKind, Citation, Message, MessageRole
 from services.core.actor import SERVICE
 from services.knowledge.types import Document
 from tests.chat.model_server import model_server
@@ -55,6 +57,110 @@ def test_an_answer_tells_which_word_was_read_instead(app: AppTest, add: Add, ser
     assert any(told in caption.value for caption in app.caption)
     [conversation] = services.conversations.conversations(SERVICE, limit=1)
     assert services.conversations.messages(SERVICE, conversation.id)[-1].corrections == (("inspekcted", "inspected"),)
+
+
+TWO = """# Mill
+
+## Seals
+
+The seals are inspected every twelve months by the keeper of the mill, in the first week of May.
+
+## Water level
+
+The keeper of the seals writes the water level into a red book, which lies beside the seals of the gate.
+"""
+
+
+def test_one_button_for_each_document_opens_all_its_quotes(app: AppTest, add: Add, services: Services) -> None:
+    """Several buttons of one name say nothing of where each leads, and hide how many documents answer."""
+    document = add(
+        "mill.md", TWO.replace("\n\n## Water", " The wheel turns on its axle of ash wood." * 40 + "\n\n## Water")
+    )
+    quotes = ("inspected every twelve months", "water level into a red book")
+    chunks = services.library.reader.chunks(SERVICE, document.id)
+    chunks = [next(each for each in chunks if quote in each.text) for quote in quotes]
+    assert chunks[0] != chunks[1]
+    conversation = services.conversations.create(SERVICE, title="Two")
+    citations = tuple(
+        Citation(number, chunk.id, document.id, "mill.md", quote=quote)
+        for number, (chunk, quote) in enumerate(zip(chunks, quotes, strict=True), 1)
+    )
+    message = Message(0, conversation.id, MessageRole.ASSISTANT, "So [1][2].", datetime.now(UTC), citations=citations)
+    services.conversations.replace_from(SERVICE, None, message)
+    app.query_params["conversation"] = conversation.id
+    app.run()
+    [source] = [button for button in app.button if button.key and button.key.startswith("cite-")]
+    assert source.label.replace("\\", "") == "1, 2 mill.md"
+    source.click().run()
+    marked = [element.value for element in app.markdown if ":orange-background[" in element.value]
+    assert len(marked) == 2
+    assert all(quote in text for quote, text in zip(quotes, marked, strict=True))
+    assert not app.exception
+
+
+def test_that_no_model_is_connected_is_said_once(app: AppTest, add: Add, services: Services) -> None:
+    """Under each answer it drowns what was asked for; with a model, or without documents, nobody needs it."""
+    app.run()
+    assert not said_of_model(app)
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    ask(app, "Who writes the water level?")
+    assert len([button for button in app.button if button.key and button.key.startswith("cite-")]) == 2
+    assert len(said_of_model(app)) == 1
+    services.models.choose(SERVICE, BackendChoice(BackendKind.OPENAI, "http://127.0.0.1:9/v1", "tiny"))
+    try:
+        app.run()
+        assert not said_of_model(app)
+    finally:
+        services.models.choose(SERVICE, BackendChoice())
+
+
+def said_of_model(app: AppTest) -> list[str]:
+    texts = [element.value for element in [*app.markdown, *app.caption]]
+    return [text for text in texts if "language model is connected" in text.replace("\\", "")]
+
+
+def test_questions_to_begin_with_come_from_the_documents(app: AppTest, add: Add, services: Services) -> None:
+    """One is asked by a click; none is made of what was left out of the chosen collections, or of nothing."""
+    other = services.library.create_collection(SERVICE, "Other")
+    app.run()
+    assert not starters(app)
+    add("mill.md", TWO)
+    app.run()
+    assert [button.label.replace("\\", "") for button in starters(app)] == [
+        "Tell me about “Seals”.",
+        "Tell me about “Water level”.",
+    ]
+    app.multiselect(key="chat-collections-new").select(other.id).run()
+    app.run()
+    assert not starters(app)
+    app.multiselect(key="chat-collections-new").unselect(other.id).run()
+    app.run()
+    starters(app)[1].click().run()
+    finish(app)
+    [conversation] = services.conversations.conversations(SERVICE)
+    question, answer = services.conversations.messages(SERVICE, conversation.id)
+    assert question.text == "Tell me about “Water level”."
+    assert "red book" in answer.text
+    assert not starters(app)
+
+
+def starters(app: AppTest) -> list[Button]:
+    return [button for button in app.button if button.key and button.key.startswith("starter-")]
+
+
+def test_a_search_shows_where_the_words_stand(app: AppTest, add: Add) -> None:
+    """A title says what was asked first, not why the conversation is in the list."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    app.text_input(key=Key.CONVERSATION_SEARCH).set_value("TWELVE months").run()
+    places = [caption.value for caption in app.sidebar.caption if "orange-background" in caption.value]
+    assert len(places) == 1
+    assert "every :orange-background[twelve months]" in places[0]
+    app.text_input(key=Key.CONVERSATION_SEARCH).set_value("how often").run()
+    assert not [caption for caption in app.sidebar.caption if "orange-background" in caption.value]
 
 
 def test_a_link_opens_the_same_conversation(app: AppTest, add: Add, services: Services) -> None:

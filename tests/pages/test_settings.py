@@ -71,6 +71,44 @@ def test_a_model_is_chosen_without_a_restart(app: AppTest, services: Services) -
         services.models.choose(SERVICE, BackendChoice())
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "names"),
+    [
+        (BackendKind.OPENAI, "model-name", ["small", "tiny"]),
+        (BackendKind.OLLAMA, "model-name-ollama", ["small:1b", "tiny:latest"]),
+    ],
+)
+def test_a_model_is_chosen_from_those_the_server_lists_or_typed(
+    app: AppTest, kind: BackendKind, key: str, names: list[str]
+) -> None:
+    """A name typed from memory is often wrong; one that is not listed, an alias, must be possible all the same."""
+    with model_server() as server:
+        open_page(app, "settings")
+        app.get_by_key("model-kind").set_value(kind)
+        app.run()
+        app.text_input(key="model-url").set_value(getattr(server, kind.value)("good")).run()
+        offered = app.selectbox(key=f"{key}-offered")
+        assert offered.options == names
+        offered.select(names[1]).run()
+        assert app.text_input(key=key).value == names[1]
+        asked = len(server.requests)
+        app.text_input(key=key).set_value("alias").run()
+        assert app.text_input(key=key).value == "alias"
+        assert app.button(key="model-use").disabled is False
+        assert len(server.requests) == asked  # not with each run of the page
+    assert not app.exception
+
+
+def test_a_server_that_lists_nothing_is_no_obstacle(app: AppTest) -> None:
+    """The page says that the name is to be typed, and offers no empty list."""
+    open_page(app, "settings")
+    app.get_by_key("model-kind").set_value(BackendKind.OPENAI)
+    app.run()
+    app.text_input(key="model-url").set_value("http://127.0.0.1:9/v1").run()
+    assert "The server lists no models: enter the name of one." in [each.value for each in app.caption]
+    assert not [each for each in app.selectbox if each.key == "model-name-offered"]
+
+
 def test_a_server_that_is_down_is_reported_with_a_hint(app: AppTest) -> None:
     """Testing the connection tells what is wrong and changes nothing."""
     open_page(app, "settings")

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import streamlit as st
 
+from console.ui.chat.copy_button import copy_link_button
 from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor
@@ -16,11 +17,13 @@ from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
 from services.app.container import Services
 from services.chat.conversations import Conversations
-from services.chat.types import Conversation
+from services.chat.excerpts import find
+from services.chat.types import Conversation, FoundConversation
 from services.core.i18n import _, plural
 
 _MOST_TURNS = 50
 _SHOWN = 40
+_TITLE = 44  # characters in the list
 
 
 def conversation_bar(services: Services, conversation: Conversation | None) -> None:
@@ -33,7 +36,19 @@ def conversation_bar(services: Services, conversation: Conversation | None) -> N
         ):
             _choices(services, conversation)
         if conversation is not None:
+            copy_link_button(
+                f"{Query.CONVERSATION.value}={conversation.id}",
+                _("Copy link"),
+                key="copy-link",
+                tip=_link_tip(services),
+            )
             _menu(services, conversation)
+
+
+def _link_tip(services: Services) -> str:
+    if page_actor(services).person_id is None:
+        return _("The address of this conversation")
+    return _("The address of this conversation; it opens for you alone.")
 
 
 def _scope(services: Services, conversation: Conversation | None) -> str:
@@ -175,12 +190,12 @@ def conversation_list(conversations: Conversations, current: Conversation | None
         label_visibility="collapsed",
         live=True,
     )
-    found = conversations.conversations(page_actor(), query=text or "", limit=_SHOWN + 1)
+    found = conversations.found_conversations(page_actor(), query=text or "", limit=_SHOWN + 1)
     if not found:
         st.caption(_("No conversation contains this text.") if text else _("No conversations yet."))
     with st.container(gap=None, key="conversation-list"):
         for conversation in found[:_SHOWN]:
-            title = escape(shorten(conversation.title, 44)) or _("Untitled")
+            title = escape(shorten(conversation.title, _TITLE)) or _("Untitled")
             here = current is not None and conversation.id == current.id
             st.button(
                 f"**{title}**" if here else title,
@@ -191,8 +206,20 @@ def conversation_list(conversations: Conversations, current: Conversation | None
                 args=(conversation.id,),
                 wrap=False,
             )
+            if where := _where(conversation, text or ""):
+                st.caption(where)
     if len(found) > _SHOWN:
         st.caption(_("Search to find older ones."))
+
+
+def _where(conversation: FoundConversation, searched: str) -> str:
+    """Return where a message has the words that were searched for, with them marked; "" where the title shows them."""
+    place = find(conversation.excerpt, searched)
+    if place is None or find(shorten(conversation.title, _TITLE), searched):
+        return ""
+    before, after = conversation.excerpt[: place.start()], conversation.excerpt[place.end() :]
+    gap_before, gap_after = " " * before.endswith(" "), " " * after.startswith(" ")
+    return f"{escape(before)}{gap_before}:orange-background[{escape(place[0])}]{gap_after}{escape(after)}"
 
 
 def open_conversation(conversation_id: str) -> None:

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import streamlit as st
 
-from console.navigation import PageName, page
+from console.navigation import PageName, may_open, page
+from console.ui.chat.copy_button import copy_button
+from console.ui.chat.question_field import focus_question_field
+from console.ui.chat.starter_questions import starter_questions
 from console.ui.current_actor import page_actor, page_user
 from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
@@ -21,11 +25,13 @@ from console.ui.shared.formatting import answer_markdown, count, escape, escape_
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
-from services.chat.export import cut_words
-from services.chat.types import AnswerCost, AnswerState, Conversation, Message, MessageRole
+from services.chat.export import as_text, cut_words
+from services.chat.quoted_answer import without_hint
+from services.chat.types import AnswerCost, AnswerState, BackendKind, Conversation, Message, MessageRole
 from services.core.i18n import _
 
 _SHOWN = 20  # messages at a time; older ones are read from disk on request
+_STARTERS = 3
 _BEAT_SECONDS = 0.3
 _DRAW_SECONDS = 0.08
 _DRAWS = 6  # redraws within one run of the fragment, so that text flows between two beats
@@ -42,7 +48,7 @@ def chat_view(services: Services, conversation: Conversation | None, live: LiveA
     if live is not None and conversation is not None:
         messages = _with_question(messages, live, conversation.id)
     if conversation is None or not (messages or live):
-        _welcome(services)
+        _welcome(services, conversation)
     for message in messages:
         show_message(services, message, last=message is messages[-1] and not live, start_answer=_start)
     if conversation is not None:
@@ -50,6 +56,8 @@ def chat_view(services: Services, conversation: Conversation | None, live: LiveA
             _live_answer(conversation.id)
         else:
             _failure(conversation.id, messages)
+    _model_hint(services, answered=bool(messages or live))
+    focus_question_field(conversation.id if conversation else "", ready=live is None)
     question = st.chat_input(
         _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
     )
@@ -100,7 +108,7 @@ def _move(before: int | None) -> None:
     state_of(ChatState).before = before
 
 
-def _welcome(services: Services) -> None:
+def _welcome(services: Services, conversation: Conversation | None) -> None:
     counts = services.library.counts(page_actor(services))
     with st.container(horizontal_alignment="center", key="welcome"):
         st.space("large")
@@ -110,11 +118,37 @@ def _welcome(services: Services) -> None:
                 _("In English, Chinese or any other language they are written in. Each answer cites its sources."),
                 text_alignment="center",
             )
+            _starters(services, conversation)
             return
         st.markdown(f"### {_('Add documents, then ask them')}", text_alignment="center", anchors=False)
         st.caption(_("They stay on this machine."), text_alignment="center")
 
         st.page_link(page(PageName.DOCUMENTS), label=_("Add documents"), icon=":material/upload_file:")
+
+
+def _starters(services: Services, conversation: Conversation | None) -> None:
+    """Draw questions to begin with; a click asks one."""
+    scope = conversation.collection_ids if conversation else state_of(ChatState).draft_collections
+    topics = services.library.reader.topics(page_actor(services), scope)
+    for number, question in enumerate(starter_questions(topics, _STARTERS)):
+        if st.button(escape(question), key=f"starter-{number}", icon=":material/arrow_outward:"):
+            _ask(services, conversation, question)
+
+
+def _model_hint(services: Services, *, answered: bool) -> None:
+    """Say once that no model writes the answers, and where to choose one."""
+    if services.models.choice().kind is not BackendKind.NONE:
+        return
+    actor = page_actor(services)
+    if not (answered or services.library.counts(actor).searchable):
+        return
+    place: Literal["left", "center"] = "left" if answered else "center"
+    with st.container(
+        horizontal=True, horizontal_alignment=place, vertical_alignment="center", gap="small", key="no-model"
+    ):
+        st.caption(_("No language model is connected: answers quote the documents."), width="content")
+        if may_open(actor, PageName.SETTINGS):
+            st.page_link(page(PageName.SETTINGS), label=_("Connect one under Settings"), icon=":material/tune:")
 
 
 def _ask(services: Services, conversation: Conversation | None, question: str) -> None:
@@ -177,7 +211,7 @@ def _draw(place: st.delta_generator.DeltaGenerator, draft: LiveDraft, drawn: Liv
         return draft
     if draft.text:
         numbers = {citation.number for citation in draft.citations}
-        place.markdown(answer_markdown(draft.text, numbers))
+        place.markdown(answer_markdown(without_hint(draft.text), numbers))
     elif draft.stopping:
         place.markdown(f":gray[{_('Stopping …')}]")
     elif draft.position:
@@ -225,7 +259,8 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
         if message.error:
             st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
         show_corrections(message.corrections)
-        text = answer_markdown(message.text, {citation.number for citation in message.citations})
+        said = without_hint(message.text)
+        text = answer_markdown(said, {citation.number for citation in message.citations})
         if message.text and not message.citations and message.state is AnswerState.COMPLETE:
             st.info(text, title=_("Nothing in the documents answers this"), icon=":material/search_off:")
         elif message.text:
@@ -238,6 +273,7 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:
                 _thumbs(services, message)
+                copy_button(as_text(said, message.citations), _("Copy"), key=f"copy-{message.id}")
             if last:
                 _retry_actions(services, message, start_answer)
             st.caption(escape(_cost(message)), width="content")

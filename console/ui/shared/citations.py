@@ -1,4 +1,4 @@
-"""Citations of an answer: numbered buttons, the passage that each opens, and highlighting in passages.
+"""Citations of an answer: a button for each document, the passages that it opens, and highlighting in passages.
 
 A citation stores its words, not coordinates. They are located by comparing letters and digits only, so that line
 breaks, hyphens and typography do not matter.
@@ -6,7 +6,7 @@ breaks, hyphens and typography do not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NoReturn
 
@@ -17,69 +17,102 @@ from console.ui.current_actor import page_actor
 from console.ui.session_state import Query
 from console.ui.shared.dialogs import open_dialog
 from console.ui.shared.document_text import END_MARK, MARK, document_markdown
-from console.ui.shared.formatting import escape, location, shorten
+from console.ui.shared.formatting import citation_badge, escape, location, shorten
 from services.chat.types import Citation
 from services.core.errors import MillpondError, NotFoundError
-from services.core.i18n import _
+from services.core.i18n import _, listed
 from services.knowledge.formats.registry import SHOWN_PAGES
 from services.knowledge.library import Library
 from services.knowledge.text.folding import SEPARATOR, fold
 from services.knowledge.types import Chunk, Document
 
 Span = tuple[int, int]
+Source = tuple[Citation, ...]
+"""What an answer cites of one document, by number."""
+_MOST_PLACES = 3  # on a button
 _SHORT_WORD = 3  # letters
 _LEAST_SHARE = 0.6  # of the quote's letters that must match for a location to count as the cited one
 
 
 def citation_buttons(library: Library, citations: Sequence[Citation], key: str) -> None:
-    """Draw one button per source, which opens the passage in a drawer."""
+    """Draw one button per document, with the numbers of its sources; it opens their passages in a drawer."""
     if not citations:
         return
     cited = any(citation.cited for citation in citations)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"sources-{key}"):
         st.caption(_("Sources") if cited else _("Retrieved for this answer, not cited"), width="content")
-        for citation in citations:
-            where = location(citation.page, citation.sheet)
-            name = shorten(citation.document, 36)
-            gone = _("deleted since") if citation.deleted else ""
-            label = escape(", ".join(part for part in (f"{citation.number}  {name}", where, gone) if part))
-            if st.button(label, key=f"cite-{key}-{citation.number}", help=_tooltip(citation)):
-                open_citation(library, citation)
+        for source in by_document(citations):
+            if st.button(_label(source), key=f"cite-{key}-{source[0].number}", help=_tooltip(source)):
+                open_source(library, source)
 
 
-def _tooltip(citation: Citation) -> str:
-    words = shorten(citation.quote, 240)
-    where = location(citation.page, citation.sheet, citation.heading)
-    return "  \n".join(escape(part) for part in (citation.document, where, words) if part)
+def by_document(citations: Sequence[Citation]) -> list[Source]:
+    """Return the citations of each document together, in the order of their first numbers.
+
+    What is withheld has no document here: each of those stays by itself.
+    """
+    found: dict[tuple[int, int], list[Citation]] = {}
+    for citation in citations:
+        own = citation.number if citation.withheld else 0
+        found.setdefault((citation.document_id, own), []).append(citation)
+    return [tuple(source) for source in found.values()]
 
 
-def open_citation(library: Library, citation: Citation) -> NoReturn:
-    """Open the passage with the cited words highlighted, in a drawer on the right."""
+def _numbers(source: Source) -> str:
+    return listed(str(citation.number) for citation in source)
+
+
+def _places(source: Source) -> str:
+    """Return the pages or sheets of a source, "" where they are too many for a button."""
+    places = [*dict.fromkeys(filter(None, (location(each.page, each.sheet) for each in source)))]
+    return listed(places) if len(places) <= _MOST_PLACES else ""
+
+
+def _label(source: Source) -> str:
+    name = f"{_numbers(source)}  {shorten(source[0].document, 36)}"
+    gone = _("deleted since") if source[0].deleted else ""
+    return escape(", ".join(part for part in (name, _places(source), gone) if part))
+
+
+def _tooltip(source: Source) -> str:
+    lines = [source[0].document]
+    several = len(source) > 1
+    for citation in source:
+        where = location(citation.page, citation.sheet, citation.heading)
+        words = shorten(citation.quote, 120 if several else 240)
+        if several:
+            lines.append(f"{citation.number}: " + " · ".join(part for part in (where, words) if part))
+        else:
+            lines += [where, words]
+    return "  \n".join(escape(line) for line in lines if line)
+
+
+def open_source(library: Library, source: Source) -> NoReturn:
+    """Open the passages of a document with the cited words highlighted, in a drawer on the right."""
+    first = source[0]
 
     def body() -> None:
-        found = _find(library, citation)
-        if found is None and (citation.withheld or (not citation.deleted and page_actor().readable() is not None)):
-            _unavailable()
-        elif found is None:
-            _deleted(citation)
-        else:
-            _passage(library, citation, *found)
+        try:
+            document = library.document(page_actor(), first.document_id)
+        except NotFoundError:
+            if first.withheld or (not first.deleted and page_actor().readable() is not None):
+                _unavailable()
+            else:
+                _deleted(source)
+            return
+        _passages(library, document, source)
 
-    where = location(citation.page, citation.sheet)
-    title = shorten(citation.document, 60) + (f" · {where}" if where else "")
-    open_dialog(f"{citation.number} · {title}", body, drawer=True)
+    where = _places(source)
+    title = shorten(first.document, 60) + (f" · {where}" if where else "")
+    open_dialog(f"{_numbers(source)} · {title}", body, drawer=True)
 
 
-def _find(library: Library, citation: Citation) -> tuple[Document, Chunk | None] | None:
-    """Return the document and the chunk that now contains the cited words; None if the document was deleted."""
-    try:
-        document = library.document(page_actor(), citation.document_id)
-    except NotFoundError:
-        return None
+def _chunk(library: Library, citation: Citation) -> Chunk | None:
+    """Return the chunk that now contains the cited words, None if there is none."""
     chunk = library.reader.chunk(page_actor(), citation.chunk_id)
     if chunk is None and citation.quote:
         chunk = library.reader.locate(page_actor(), citation.document_id, citation.quote)
-    return document, chunk
+    return chunk
 
 
 def _unavailable() -> None:
@@ -90,51 +123,76 @@ def _unavailable() -> None:
     )
 
 
-def _deleted(citation: Citation) -> None:
+def _deleted(source: Source) -> None:
     st.warning(
         _("Its text is no longer stored. The quote in the answer is below."),
         title=_("The document was deleted"),
         icon=":material/scan_delete:",
     )
-    if citation.quote:
-        st.markdown(f"> {escape(citation.quote)}")
+    _quotes(source)
 
 
-def _passage(library: Library, citation: Citation, document: Document, chunk: Chunk | None) -> None:
+def _quotes(citations: Sequence[Citation]) -> None:
+    for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
+        st.markdown(f"> {escape(quote)}")
+
+
+def _passages(library: Library, document: Document, source: Source) -> None:
+    """Draw each passage once, with all that is cited from it marked, and the document's pages."""
     if not document.enabled:
         st.caption(_("This document is disabled: new answers do not use it."))
-    if chunk is None:
+    found: dict[int, tuple[Chunk, list[Citation]]] = {}
+    lost: list[Citation] = []
+    words: dict[int, list[str]] = {}  # by page
+    for citation in source:
+        chunk = _chunk(library, citation)
+        if chunk is None:
+            lost.append(citation)
+        else:
+            found.setdefault(chunk.id, (chunk, []))[1].append(citation)
+        if number := chunk.page if chunk is not None else citation.page:
+            words.setdefault(number, []).extend([citation.quote] if citation.quote else [])
+    for chunk, citations in found.values():
+        _passage(chunk, citations, numbered=len(source) > 1)
+    if lost:
         st.warning(
             _("The document has changed since. The quote in the answer is below."),
             title=_("The passage no longer exists"),
             icon=":material/edit_document:",
         )
-        if citation.quote:
-            st.markdown(f"> {escape(citation.quote)}")
-    else:
-        if where := location(None, chunk.sheet, chunk.heading):  # the page is in the title
-            st.caption(escape(where))
-        span = find_quote(chunk.text, citation.quote) if citation.quote else None
-        with st.container(border=True):
-            st.markdown(marked(chunk.text, [span] if span else []))
+        _quotes(lost)
     st.page_link(
         page(PageName.DOCUMENTS),
         label=_("Open the document"),
         icon=":material/open_in_full:",
         query_params={Query.DOCUMENT.value: str(document.id)},
     )
-    first = chunk.page if chunk is not None else citation.page
-    if document.media_type in SHOWN_PAGES and document.pages and first:
-        _page(library, document, citation, first)
+    if document.media_type in SHOWN_PAGES and document.pages and words:
+        _page(library, document, source[0], words)
 
 
-def _page(library: Library, document: Document, citation: Citation, first: int) -> None:
+def _passage(chunk: Chunk, citations: Sequence[Citation], *, numbered: bool) -> None:
+    # Of one passage the page is in the title.
+    where = escape(location(chunk.page if numbered else None, chunk.sheet, chunk.heading))
+    badges = " ".join(citation_badge(citation.number) for citation in citations) if numbered else ""
+    if badges or where:
+        st.caption(" ".join(part for part in (badges, where) if part))
+    spans = [find_quote(chunk.text, citation.quote) for citation in citations if citation.quote]
+    with st.container(border=True):
+        st.markdown(marked(chunk.text, _merged([span for span in spans if span is not None])))
+
+
+def _page(library: Library, document: Document, first: Citation, words: Mapping[int, Sequence[str]]) -> None:
+    """Draw a page of a document, at first that of its first citation; `words` are marked, by page."""
     number = st.pagination(
-        document.pages, default=min(first, document.pages), key=f"source-page-{document.id}-{citation.chunk_id}"
+        document.pages,
+        default=min(next(iter(words)), document.pages),
+        key=f"source-page-{document.id}-{first.chunk_id}",
     )
-    words = (citation.quote,) if citation.quote and number == first else ()
     try:
-        image = library.reader.page_image(page_actor(), document.id, number, width=1000, highlight=words)
+        image = library.reader.page_image(
+            page_actor(), document.id, number, width=1000, highlight=tuple(words.get(number, ()))
+        )
     except MillpondError as error:
         st.caption(escape(str(error)))
         return

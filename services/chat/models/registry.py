@@ -125,15 +125,6 @@ class ChatModels:
             return servers.list_ollama_models(complete.url, self._rules)
         return []
 
-    def ollama_models(self, actor: Actor, url: str | None = None) -> list[str]:
-        """Return the models of an Ollama server, by default the configured one; an empty list if it does not answer, or
-        if `actor` may not have the server ask others."""
-        try:
-            actor.require(Permission.CONFIGURE, _("Test the chat model"))
-            return servers.list_ollama_models(servers.normalized_url(url or self._settings.ollama_url), self._rules)
-        except MillpondError:
-            return []
-
     def gguf_files(self) -> list[str]:
         """Return the model files to choose from: the configured one, and those in the data folder's `models`."""
         folder = self._settings.data_dir / "models"

@@ -15,7 +15,7 @@ from services.core.database import Database
 from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.tables import chunk_vectors, chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
-from services.knowledge.types import Chunk, Hit, Section
+from services.knowledge.types import Chunk, DocumentTopics, Hit, Section
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -25,6 +25,7 @@ Groups = Collection[int] | None
 IDS_PER_QUERY = 1000
 _BATCH = 500
 _BEGINNING = 120  # characters
+_TOPIC_SECTIONS = 24  # of a document, from its beginning
 # Put together once: making an expression takes longer than finding the rows.
 _VECTORS = sa.select(chunks.c.id, chunks.c.vector).where(WANTED)
 _BESIDE = sa.and_(chunk_vectors.c.chunk_id == chunks.c.id, chunk_vectors.c.fingerprint == sa.bindparam("model"))
@@ -310,6 +311,30 @@ class ContentStore:
         )
         with self._database.read() as connection:
             return [Section(row.text, row.page, row.sheet, tuple(row.heading)) for row in connection.execute(query)]
+
+    def newest_topics(self, groups: Groups, most: int) -> list[DocumentTopics]:
+        """Return the names and first headings of the `most` searchable documents that were added last."""
+        newest = _within(
+            sa.select(documents.c.id, documents.c.name, documents.c.active_revision_id).where(
+                documents.c.enabled, documents.c.active_revision_id.is_not(None)
+            ),
+            groups,
+        )
+        found = newest.order_by(documents.c.id.desc()).limit(most).subquery()
+        first = sa.and_(sections.c.revision_id == found.c.active_revision_id, sections.c.position < _TOPIC_SECTIONS)
+        query = (
+            sa.select(found.c.id, found.c.name, sections.c.heading)
+            .select_from(found.outerjoin(sections, first))
+            .order_by(found.c.id.desc(), sections.c.position)
+        )
+        names: dict[int, str] = {}
+        headings: dict[int, dict[tuple[str, ...], None]] = {}
+        with self._database.read() as connection:
+            for document_id, name, heading in connection.execute(query):
+                names[document_id] = name
+                if heading:
+                    headings.setdefault(document_id, {})[tuple(heading)] = None
+        return [DocumentTopics(name, tuple(headings.get(each, ()))) for each, name in names.items()]
 
 
 def _chunks(readable: Groups) -> sa.Select[Any]:

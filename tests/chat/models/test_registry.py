@@ -111,17 +111,18 @@ def test_a_choice_that_cannot_work_is_refused(models: ChatModels, server: ModelS
 
 
 def test_ollama_is_found_by_itself(models_with: Callable[..., ChatModels], server: ModelServer) -> None:
-    """Its models are listed without anything being chosen; where it is not, the list is empty."""
+    """Its models are listed without anything being chosen; where it is not, that is said."""
     models = models_with(ollama_url=server.ollama("good"))
-    assert models.ollama_models(SERVICE) == ["small:1b", "tiny:latest"]
+    assert models.models_of(SERVICE, BackendChoice(BackendKind.OLLAMA)) == ["small:1b", "tiny:latest"]
     found = {status.kind: status for status in models.available()}
     assert found[BackendKind.OLLAMA].state == "ready"
     assert "tiny:latest" in found[BackendKind.OLLAMA].message
     assert found[BackendKind.OPENAI].state == "off"
     models.choose(SERVICE, BackendChoice(BackendKind.OLLAMA, model="tiny"))
     assert models.status().state == "ready"
-    assert models.ollama_models(SERVICE, f"http://127.0.0.1:{closed_port()}") == []
-    assert models.ollama_models(SERVICE, "nonsense") == []
+    for nowhere in (f"http://127.0.0.1:{closed_port()}", "nonsense"):
+        with pytest.raises(MillpondError):
+            models.models_of(SERVICE, BackendChoice(BackendKind.OLLAMA, nowhere))
     models.close()
 
 

@@ -136,6 +136,7 @@ READING: dict[str, Callable[[World, Actor], object]] = {
     "LibraryReader.chunks": lambda w, who: w.library.reader.chunks(who, w.mail),
     "LibraryReader.chunk": lambda w, who: w.library.reader.chunk(who, w.chunk),
     "LibraryReader.sections": lambda w, who: w.library.reader.sections(who, w.mail),
+    "LibraryReader.topics": lambda w, who: w.library.reader.topics(who),
     "LibraryReader.locate": lambda w, who: w.library.reader.locate(who, w.mail, "made of glass and copper"),
     "LibraryReader.original": lambda w, who: w.library.reader.original(who, w.paper),
     "LibraryReader.page_image": lambda w, who: len(w.library.reader.page_image(who, w.paper, 1, 200)) > 100,

@@ -6,7 +6,6 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from services.memory.gc_experiment.workload import MIN_RECORDED
 from tests.servers import Server, eventually, serving
 
 API = "/api/experiment"
@@ -81,23 +80,6 @@ def test_a_small_experiment_on_the_real_service(quiet: Server) -> None:
     assert "finished" in told[-1]["detail"]
     folder = quiet.data_dir / "memory" / "experiments"
     assert [path.suffix for path in folder.iterdir()] == [".json"] * len(list(folder.iterdir()))
-
-
-def test_the_services_own_work_is_what_is_repeated(own: Server) -> None:
-    """A recording that never reaches the children would recommend settings for somebody else's service."""
-    client = own.client
-    for number in range(MIN_RECORDED):
-        client.post("/api/search", json={"query": f"secret question {number}"}).raise_for_status()
-    wanted = {"settings": [LOW], "rounds": 3, "operations": 20}
-    client.post(API, json=wanted, headers=ADMIN).raise_for_status()
-    eventually(lambda: client.get(API).json()["phase"] != "running", seconds=240, what="the end")
-    state = client.get(API).json()
-    assert state["phase"] == "finished", state
-    result = client.get(f"{API}/results/{state['result']}").raise_for_status().json()
-    assert result["recorded"] is True
-    assert result["counts"] == {"question": 20}
-    (kept,) = (own.data_dir / "memory" / "experiments").iterdir()
-    assert "secret" not in kept.read_text()
 
 
 def test_cancelled_in_the_midst(quiet: Server) -> None:

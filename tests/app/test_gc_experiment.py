@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from services.app.gc_experiment import recorded_operations
+from services.app.gc_experiment import build_experiments, recorded_operations
+from services.core.events import NullEventSink
+from services.core.settings import Settings
 from services.knowledge.library import Library
+from services.memory.budget.governor import Governor
+from services.memory.clock import Clock
 from services.memory.gc_experiment.types import OperationKind
+from services.memory.gc_experiment.workload import MIN_RECORDED, count_operations
 from services.operations.request_log import RecentRequests
 
 
@@ -46,3 +53,17 @@ def test_no_text_of_anybody_is_in_what_children_get() -> None:
     requests.end(requests.begin(), "POST", "/api/search", 200, "id-of-a-request")
     found: list[Any] = recorded_operations(requests, library([]), seed=1)
     assert [(type(kind), type(size)) for kind, size in found] == [(OperationKind, int)]
+
+
+def test_the_services_own_work_is_what_is_repeated(tmp_path: Path) -> None:
+    """A recording that never reaches the children would recommend settings for somebody else's service."""
+    requests, governor = RecentRequests(lambda: 1, lambda: None), cast("Governor", SimpleNamespace())
+    with ExitStack() as closing:
+        settings = Settings(data_dir=tmp_path)
+        built = build_experiments(settings, Clock(), NullEventSink(), governor, requests, library([]), closing)
+        assert not built._environment.workload(20, 1).recorded
+        for _number in range(MIN_RECORDED):
+            requests.end(requests.begin(), "POST", "/api/search", 200)
+        workload = built._environment.workload(20, 1)
+    assert workload.recorded
+    assert count_operations(workload.operations) == {"question": 20}

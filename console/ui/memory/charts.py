@@ -36,7 +36,7 @@ from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, requ
 from console.ui.charts.palette import FAMILY_OWNERS, ColourFamily, colour, family_name, owner_colour, owner_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.marked import marked
-from console.ui.memory.sections import Section
+from console.ui.memory.sections import MemorySection
 from console.ui.session_state import Key, Query, query, set_query
 from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
@@ -63,7 +63,7 @@ _LIMIT_IN_SIGHT = 0.4  # of the limit: below, drawing it would flatten the curve
 
 def range_bar(services: Services) -> Range:
     """Draw the range, the pause switch and the exports; return the range."""
-    st.subheader(_("Charts"), anchor=Section.CHARTS)
+    st.subheader(_("Charts"), anchor=MemorySection.CHARTS)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         choice = Range(
             st.segmented_control(

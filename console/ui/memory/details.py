@@ -11,7 +11,7 @@ import streamlit as st
 from console.ui.charts.annotations import event_kind_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.event_figures import figures_text
-from console.ui.memory.sections import Section
+from console.ui.memory.sections import MemorySection
 from console.ui.session_state import Key, Query, query_number
 from console.ui.shared.formatting import count, local_time, plain, size_unit
 from console.ui.shared.heartbeat import heartbeat
@@ -36,13 +36,13 @@ class Detail(StrEnum):
 @guarded
 def details_view(services: Services, choice: Range) -> None:
     """Draw the events and the chosen table, and keep them up to date."""
-    st.subheader(_("Events"), anchor=Section.EVENTS)
+    st.subheader(_("Events"), anchor=MemorySection.EVENTS)
     _events(services, choice)
     names = {
         Detail.REQUESTS: _("Requests"),
         Detail.COLLECTIONS: _("Collections"),
     }
-    st.subheader(_("Requests and collections"), anchor=Section.REQUESTS)
+    st.subheader(_("Requests and collections"), anchor=MemorySection.REQUESTS)
     shown = st.segmented_control(
         _("Details"),
         list(Detail),

@@ -10,7 +10,7 @@ from console.ui.charts.chart import draw_chart
 from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.charts import encoded_owners_chart
-from console.ui.memory.sections import Section
+from console.ui.memory.sections import MemorySection
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, milliseconds, plain, signed_size, size, size_unit, time_of_day
 from console.ui.shared.heartbeat import heartbeat
@@ -30,7 +30,7 @@ def ledger_view(services: Services) -> None:
     shown = services.memory.snapshot()
     ledger = shown.ledger if shown is not None else None
     drawn = encoded_owners_chart(services, ledger) if ledger is not None else None
-    st.subheader(_("The ledger now"), anchor=Section.LEDGER)
+    st.subheader(_("The ledger now"), anchor=MemorySection.LEDGER)
     if shown is None or ledger is None or drawn is None:
         st.info(
             _("The first one follows within half a minute of the start."),

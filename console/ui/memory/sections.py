@@ -9,7 +9,7 @@ import streamlit as st
 from services.core.i18n import _
 
 
-class Section(StrEnum):
+class MemorySection(StrEnum):
     """The sections; their values are the anchors of their headings, the same in every language."""
 
     VERDICT = "verdict"
@@ -22,12 +22,12 @@ class Section(StrEnum):
 def section_links() -> None:
     """Draw the heading of the first section, and beside it a link to each of the others."""
     names = {
-        Section.CHARTS: _("Charts"),
-        Section.LEDGER: _("The ledger now"),
-        Section.EVENTS: _("Events"),
-        Section.REQUESTS: _("Requests and collections"),
+        MemorySection.CHARTS: _("Charts"),
+        MemorySection.LEDGER: _("The ledger now"),
+        MemorySection.EVENTS: _("Events"),
+        MemorySection.REQUESTS: _("Requests and collections"),
     }
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader(_("Verdict"), anchor=Section.VERDICT, width="content")
+        st.subheader(_("Verdict"), anchor=MemorySection.VERDICT, width="content")
         links = " · ".join(f"[{name}](#{section})" for section, name in names.items())
         st.markdown(links, width="content")

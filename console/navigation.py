@@ -83,8 +83,8 @@ _ICONS: Mapping[PageName, str] = MappingProxyType(
 )
 
 
-def page_title(name: PageName) -> str:
-    """Return what a page is called."""
+def page_titles() -> dict[PageName, str]:
+    """Return what the pages are called."""
     return {
         PageName.CHAT: _("Chat"),
         PageName.DOCUMENTS: _("Documents"),
@@ -99,7 +99,12 @@ def page_title(name: PageName) -> str:
         PageName.PEOPLE: _("People"),
         PageName.SETTINGS: _("Settings"),
         PageName.ACCOUNT: _("My account"),
-    }[name]
+    }
+
+
+def page_title(name: PageName) -> str:
+    """Return what a page is called."""
+    return page_titles()[name]
 
 
 def page(name: PageName, *, hidden: bool = False) -> st.Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from console.navigation import PageName, in_menu, may_open, page_title
+from console.navigation import PageName, in_menu, may_open, page_titles
 from console.ui.keyboard.shortcuts import LIST, NEW, PAGE
 from console.ui.shared.formatting import ago, plain, shorten
 from services.app.container import Services
@@ -28,7 +28,8 @@ class Entry(TypedDict):
 
 def standing_entries(actor: Actor) -> list[Entry]:
     """Return what can be chosen without a search; the browser finds among them by itself."""
-    found = [_entry(f"{PAGE}:{name}", page_title(name), _("Console page")) for name in PageName if in_menu(actor, name)]
+    titles, kind = page_titles(), _("Console page")
+    found = [_entry(f"{PAGE}:{name}", titles[name], kind) for name in PageName if in_menu(actor, name)]
     if may_open(actor, PageName.CHAT):
         found.append(_entry(NEW, _("New conversation"), _("Command")))
     found.append(_entry(LIST, _("Keyboard shortcuts"), _("Command")))

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import streamlit as st
 
-from console.navigation import PageName, in_menu, may_open, page_title
+from console.navigation import PageName, in_menu, may_open, page_titles
 from console.ui.session_state import Key
 from console.ui.shared.dialogs import open_dialog
 from console.ui.shared.formatting import escape
@@ -68,10 +68,12 @@ def shortcuts(actor: Actor) -> list[Shortcut]:
         found.append(Shortcut(("n",), _("New conversation"), NEW))
     found.append(Shortcut(("?",), _("Keyboard shortcuts"), LIST))
     found.append(Shortcut(("Escape",), _("Close a dialog, leave a field"), LEAVE))
-    for name, letter in _LETTERS.items():
-        if in_menu(actor, name):
-            found.append(Shortcut(("g", letter), _("Go to: {page}").format(page=page_title(name)), f"{PAGE}:{name}"))
-    return found
+    titles, go = page_titles(), _("Go to: {page}")
+    return found + [
+        Shortcut(("g", letter), go.format(page=titles[name]), f"{PAGE}:{name}")
+        for name, letter in _LETTERS.items()
+        if in_menu(actor, name)
+    ]
 
 
 def open_shortcuts(actor: Actor) -> NoReturn:

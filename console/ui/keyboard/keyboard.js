@@ -17,7 +17,7 @@ class Keyboard {
     this.root = root
     this.pressed = []
     this.listen = (event) => this.press(event)
-    this.palette = new Palette(root, (action) => this.run(action), (text) => this.tell("ask", { text }))
+    this.palette = new Palette(root, (action) => this.run(action), (text) => this.tell("ask", text))
     // Before all others: a key that is a shortcut is none for anything else, nor is what is typed into the palette.
     window.addEventListener("keydown", this.listen, true)
   }
@@ -138,7 +138,9 @@ class Palette {
     this.dialog.setAttribute("aria-label", data.words.title)
     this.input.setAttribute("aria-label", data.words.title)
     this.input.placeholder = data.words.title
-    if (this.open) this.draw()
+    if (!this.open) return
+    this.draw()
+    this.search(PAUSE) // what is found is sent once: the page may have been drawn again before it was answered
   }
 
   show() {
@@ -151,11 +153,6 @@ class Palette {
   }
 
   hide() {
-    this.close()
-    this.ask(null)
-  }
-
-  close() {
     clearTimeout(this.searching)
     this.dialog.close()
   }
@@ -182,7 +179,7 @@ class Palette {
   pick(index) {
     const entry = this.entries[index]
     if (!entry) return
-    this.close()
+    this.hide()
     this.run(entry.action)
   }
 

@@ -35,8 +35,8 @@ _component = st.components.v2.component(
 
 
 @dataclass
-class PaletteState:
-    """What was last searched for in this tab's palette, None while it is closed."""
+class PaletteSearch:
+    """What this tab's palette searches for, None where it has asked for nothing since the last run."""
 
     text: str | None = None
 
@@ -46,13 +46,15 @@ class PaletteState:
 def keyboard(services: Services) -> None:
     """Listen for the shortcuts, and do what they and the palette ask for."""
     actor = page_actor(services)
+    search = state_of(PaletteSearch)
+    text, search.text = search.text, None
     told = _component(
         key=_KEY,
         data={
             "shortcuts": [{"keys": each.keys, "action": each.action} for each in shortcuts(actor)],
             "fields": FIELDS,
             "standing": standing_entries(actor),
-            "found": _found(services, actor),
+            "found": None if text is None else _found(services, actor, text),
             "words": {
                 "title": _("Go to a page, a document or a conversation"),
                 "searching": _("Searching …"),
@@ -64,7 +66,6 @@ def keyboard(services: Services) -> None:
         on_ask_change=_remember,
     )
     if isinstance(told.act, str):
-        state_of(PaletteState).text = None
         act(actor, told.act)
 
 
@@ -90,11 +91,8 @@ def _go(actor: Actor, name: PageName, query: dict[str, str] | None = None) -> No
         st.switch_page(page(name), query_params=query)
 
 
-def _found(services: Services, actor: Actor) -> dict[str, Any] | None:
-    """Return what the palette's search found, None while it is closed."""
-    text = state_of(PaletteState).text
-    if text is None:
-        return None
+def _found(services: Services, actor: Actor, text: str) -> dict[str, Any]:
+    """Return what the palette's search found, or why it failed."""
     try:
         return {"text": text, "entries": found_entries(services, actor, text.strip()), "failed": ""}
     except MillpondError as error:  # the palette says so itself, and stays open
@@ -102,9 +100,8 @@ def _found(services: Services, actor: Actor) -> dict[str, Any] | None:
 
 
 def _remember() -> None:
-    asked = st.session_state[_KEY].ask
-    text = asked.get("text") if isinstance(asked, dict) else None
-    state_of(PaletteState).text = text[:_LONGEST] if isinstance(text, str) else None
+    text = st.session_state[_KEY].ask
+    state_of(PaletteSearch).text = text[:_LONGEST] if isinstance(text, str) else None
 
 
 def _ignore() -> None:

@@ -64,27 +64,55 @@ def in_menu(actor: Actor, name: PageName) -> bool:
     return may_open(actor, name) and (name is not PageName.ACCOUNT or actor.person_id is not None)
 
 
+_ICONS: Mapping[PageName, str] = MappingProxyType(
+    {
+        PageName.CHAT: ":material/forum:",
+        PageName.DOCUMENTS: ":material/folder_open:",
+        PageName.RETRIEVAL: ":material/manage_search:",
+        PageName.MEMORY: ":material/memory:",
+        PageName.OBJECTS: ":material/account_tree:",
+        PageName.ALLOCATIONS: ":material/data_object:",
+        PageName.COLLECTOR: ":material/recycling:",
+        PageName.BUDGET: ":material/speed:",
+        PageName.OVERVIEW: ":material/monitoring:",
+        PageName.AUDIT: ":material/policy:",
+        PageName.PEOPLE: ":material/group:",
+        PageName.SETTINGS: ":material/tune:",
+        PageName.ACCOUNT: ":material/account_circle:",
+    }
+)
+
+
+def page_titles() -> dict[PageName, str]:
+    """Return what the pages are called."""
+    return {
+        PageName.CHAT: _("Chat"),
+        PageName.DOCUMENTS: _("Documents"),
+        PageName.RETRIEVAL: _("Retrieval test"),
+        PageName.MEMORY: _("Memory"),
+        PageName.OBJECTS: _("Objects"),
+        PageName.ALLOCATIONS: _("Allocations"),
+        PageName.COLLECTOR: _("Garbage collection"),
+        PageName.BUDGET: _("Budget"),
+        PageName.OVERVIEW: _("Overview"),
+        PageName.AUDIT: _("Audit"),
+        PageName.PEOPLE: _("People"),
+        PageName.SETTINGS: _("Settings"),
+        PageName.ACCOUNT: _("My account"),
+    }
+
+
+def page_title(name: PageName) -> str:
+    """Return what a page is called."""
+    return page_titles()[name]
+
+
 def page(name: PageName, *, hidden: bool = False) -> st.Page:
     """Return a page for `st.navigation`, `st.page_link` and `st.switch_page`; a hidden one is not in the menu."""
-    title, icon = {
-        PageName.CHAT: (_("Chat"), ":material/forum:"),
-        PageName.DOCUMENTS: (_("Documents"), ":material/folder_open:"),
-        PageName.RETRIEVAL: (_("Retrieval test"), ":material/manage_search:"),
-        PageName.MEMORY: (_("Memory"), ":material/memory:"),
-        PageName.OBJECTS: (_("Objects"), ":material/account_tree:"),
-        PageName.ALLOCATIONS: (_("Allocations"), ":material/data_object:"),
-        PageName.COLLECTOR: (_("Garbage collection"), ":material/recycling:"),
-        PageName.BUDGET: (_("Budget"), ":material/speed:"),
-        PageName.OVERVIEW: (_("Overview"), ":material/monitoring:"),
-        PageName.AUDIT: (_("Audit"), ":material/policy:"),
-        PageName.PEOPLE: (_("People"), ":material/group:"),
-        PageName.SETTINGS: (_("Settings"), ":material/tune:"),
-        PageName.ACCOUNT: (_("My account"), ":material/account_circle:"),
-    }[name]
     return st.Page(
         _FOLDER / f"{name}.py",
-        title=title,
-        icon=icon,
+        title=page_title(name),
+        icon=_ICONS[name],
         url_path=name.value,
         default=name is PageName.CHAT,
         visibility="hidden" if hidden else "visible",

@@ -120,6 +120,7 @@ class Key(StrEnum):
     ACCESS_ENTER = "access-give"
     ACCESS_LEAVE = "access-leave"
     SIGN_OUT = "sign-out"
+    SHORTCUTS = "shortcuts-open"
     LANGUAGE = "language"
     PEOPLE_VIEW = "people-view"
     PEOPLE_SEARCH = "people-search"

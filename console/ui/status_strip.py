@@ -13,6 +13,7 @@ from console.ui.budget.control import restart_words
 from console.ui.budget.gauge import LEVEL_ICONS, level_word, state_sentence
 from console.ui.current_actor import page_actor, role_word, sign_out
 from console.ui.error_boundary import guarded
+from console.ui.keyboard.shortcuts import open_shortcuts
 from console.ui.memory.verdict import STATE_ICONS
 from console.ui.session_state import Key
 from console.ui.shared.formatting import browser_zone, escape, shorten, size, time_of_day
@@ -47,7 +48,7 @@ def status_strip(services: Services) -> None:
     restart = services.restarts.state()
     if restart.phase is not RestartPhase.RUNNING:
         st.info(escape(restart_words(restart)), icon=":material/restart_alt:")
-    with st.container(horizontal=True, wrap=False, gap="medium", vertical_alignment="center", key="status-strip"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="status-strip"):
         if failed:
             _part(
                 actor,
@@ -76,6 +77,8 @@ def status_strip(services: Services) -> None:
         )
         if not services.identity.open_mode:
             _account(actor)
+        if st.button(_("Shortcuts"), key=Key.SHORTCUTS, icon=":material/keyboard:", type="tertiary"):
+            open_shortcuts(actor)
     heartbeat("strip", _PERIOD_SECONDS)
 
 

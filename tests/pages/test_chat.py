@@ -42,7 +42,7 @@ def test_an_answer_quotes_and_names_its_source(app: AppTest, add: Add, text: str
     assert sources
     assert "mill" in sources[0].label
     assert any("first word" in caption.value for caption in app.caption)
-    assert app.subheader[0].value.replace("\\", "").startswith(question[:10])
+    assert app.title[0].value.replace("\\", "").startswith(question[:10])
 
 
 def test_an_answer_tells_which_word_was_read_instead(app: AppTest, add: Add, services: Services) -> None:

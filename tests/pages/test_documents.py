@@ -268,7 +268,7 @@ def test_a_document_opens_by_its_address(app: AppTest, add: Add) -> None:
     open_page(app, "documents", document=str(document.id))
     assert not app.exception
     assert [link.url for link in app.link_button] == [f"./api/documents/{document.id}/original"]
-    assert "script" in app.subheader[0].value
+    assert "script" in app.title[0].value
     assert any("alert" in element.value for element in app.markdown)
     assert all("<script>" not in element.value.replace("\\<", "") for element in app.markdown)
     app.button(key="document-back").click().run()

@@ -35,7 +35,7 @@ def admin(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor
 
 def texts(app: AppTest) -> str:
     """Return what a page says in words."""
-    found = [*app.markdown, *app.caption, *app.subheader, *app.info, *app.error, *app.warning, *app.toast]
+    found = [*app.markdown, *app.caption, *app.title, *app.subheader, *app.info, *app.error, *app.warning, *app.toast]
     said = [str(element.proto) for element in found]
     return "\n".join(said).replace("\\", "").replace("\u2060", "")
 

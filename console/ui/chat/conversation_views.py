@@ -15,6 +15,7 @@ from console.ui.rights import as_visitor
 from console.ui.session_state import ChatState, Key, OpenPage, Query, query, set_query, state_of
 from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
+from console.ui.shared.page_heading import page_heading
 from services.app.container import Services
 from services.chat.conversations import Conversations
 from services.chat.excerpts import find
@@ -29,8 +30,7 @@ _TITLE = 44  # characters in the list
 def conversation_bar(services: Services, conversation: Conversation | None) -> None:
     """Draw the bar; the choices of a conversation that is not stored yet are kept in the tab."""
     with st.container(horizontal=True, vertical_alignment="center", key="conversation-bar"):
-        title = escape(shorten(conversation.title, 70)) if conversation else _("New conversation")
-        st.subheader(title or _("Untitled"), anchor=False, width="stretch")
+        page_heading((conversation.title or _("Untitled")) if conversation else _("New conversation"))
         with st.popover(
             _scope(services, conversation), icon=":material/filter_alt:", type="tertiary", key="chat-scope"
         ):

@@ -25,6 +25,7 @@ from console.ui.shared.formatting import (
     size,
     status_label,
 )
+from console.ui.shared.page_heading import page_heading
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.knowledge.file_names import SEPARATOR
@@ -42,7 +43,7 @@ def document_view(library: Library, document: Document) -> None:
     if st.button(_("All documents"), icon=":material/arrow_back:", type="tertiary", key="document-back"):
         set_query(Query.DOCUMENT, None)
         st.rerun()
-    st.subheader(escape(document.name), anchor=False)
+    page_heading(document.name)
     _facts(document)
     _actions(library, document)
     if document.error:

@@ -11,7 +11,8 @@ from console.ui.current_actor import page_actor, role_word
 from console.ui.people.table import role_help, state_word
 from console.ui.session_state import Key, Query, notify, set_query
 from console.ui.shared.dialogs import close_dialog, confirm, open_dialog
-from console.ui.shared.formatting import escape, shorten, size
+from console.ui.shared.formatting import escape, size
+from console.ui.shared.page_heading import page_heading
 from console.ui.shared.secret_fields import empty_secret_fields, new_password_fields, same_twice
 from console.ui.shared.session_rows import moment, session_rows, since, token_rows
 from services.app.container import Services
@@ -30,7 +31,7 @@ def person_view(services: Services, person: Person) -> None:
         on_click=set_query,
         args=(Query.PERSON, None),
     )
-    st.subheader(escape(shorten(person.display_name or person.name, 80)), anchor=False)
+    page_heading(person.display_name or person.name)
     st.markdown(_facts(services, person))
     _role(services, person)
     _actions(services, person)

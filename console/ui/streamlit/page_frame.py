@@ -1,4 +1,5 @@
-"""The frame of all pages, Streamlit's index.html: it is told where its server is, and leaves for the sign-in page.
+"""The frame of all pages, Streamlit's index.html: it is told where its server is, leaves for the sign-in page, and
+has a style sheet for what Streamlit's settings cannot say.
 
 Without that it guesses: at the address of a page it asks for `/documents/_stcore/health` first, gets two answers 404
 and then asks at the root. Every page lies one level below the console's own path, which relative addresses end at.
@@ -10,6 +11,7 @@ and show an error; so both are noticed here, in the browser's own functions, bef
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,15 +20,13 @@ from services.core.i18n import language
 from services.core.languages import language_tag
 
 # A container of this key makes the confirming button in it (`Key.CONFIRM`) one that destroys: Streamlit's buttons have
-# the accent or none. White on this red has a contrast of 5.6, the red on the dark ground one of 3.2.
+# the accent or none. The style sheet has its colours.
 DESTRUCTIVE = "destructive"
-_BUTTON = f".st-key-{DESTRUCTIVE} .st-key-confirm button"
-_STYLE = f"""<style>
-{_BUTTON} {{ background-color: #c62828; border-color: #c62828; color: #fff }}
-{_BUTTON}:hover, {_BUTTON}:focus-visible, {_BUTTON}:active {{ background-color: #a81f1f; border-color: #a81f1f }}
-</style>""".encode()
 _HEAD = b"<head>"
 _HTML = b'<html lang="en"'
+_TITLE = b"<title>Streamlit</title>"
+_OWN_TITLE = b"<title>Millpond</title>"  # until the page has told its own
+_STYLE = Path(__file__).resolve().parents[2] / "assets" / "pages.css"
 _SIGNED_OUT = 4401  # as `console.api.middleware.authentication` closes a WebSocket
 _SCRIPT = f"""<script>{{
 const base = new URL("./", window.location.href).href
@@ -51,11 +51,12 @@ window.fetch = async (...given) => {{
 
 
 class PageFrame:
-    """Adds the address of the server and our own style to the frame; `is_other`: whether a path leads to no page."""
+    """Adds the address of the server and the styles to the frame; `is_other`: whether a path leads to no page."""
 
     def __init__(self, app: ASGIApp, *, is_other: Callable[[str], bool]) -> None:
         self._app = app
         self._is_other = is_other
+        self._head = _HEAD + _SCRIPT + b"<style>" + _STYLE.read_bytes() + b"</style>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A page's address is one name; what lies deeper is no frame.
@@ -81,7 +82,8 @@ class PageFrame:
                 body += message.get("body", b"")
                 if not message.get("more_body", False):
                     spoken = f'<html lang="{language_tag(language())}"'.encode()
-                    body = body.replace(_HTML, spoken, 1).replace(_HEAD, _HEAD + _SCRIPT + _STYLE, 1)
+                    body = body.replace(_HTML, spoken, 1).replace(_HEAD, self._head, 1)
+                    body = body.replace(_TITLE, _OWN_TITLE, 1)
                     headers = MutableHeaders(scope=start)
                     headers["Content-Length"] = str(len(body))
                     for name in ("etag", "last-modified"):  # they are those of the file

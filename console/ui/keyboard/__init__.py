@@ -1,0 +1,1 @@
+"""The keyboard: shortcuts, their list, and the command palette."""

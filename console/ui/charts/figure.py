@@ -38,7 +38,8 @@ class Chart:
     @property
     def points(self) -> int:
         """The number of points that are sent."""
-        return sum(len(trace.get("ids", trace.get("x", self.times))) for trace in self.traces)
+        drawn: list[Sequence[object]] = [trace.get("ids") or trace.get("x") or self.times for trace in self.traces]
+        return sum(map(len, drawn))
 
     @property
     def height(self) -> int:

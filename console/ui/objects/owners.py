@@ -74,10 +74,9 @@ def _parts(found: DeepSize) -> None:
             pause=milliseconds(found.paused * 1000),
         )
     )
-    rows = [{"attribute": plain(name), "bytes": part} for name, part in found.parts]
     unit = size_unit([part for _name, part in found.parts])
     st.dataframe(
-        pd.DataFrame([{**row, "bytes": unit.of(row["bytes"])} for row in rows], columns=["attribute", "bytes"]),
+        pd.DataFrame([(plain(name), unit.of(part)) for name, part in found.parts], columns=["attribute", "bytes"]),
         hide_index=True,
         placeholder="–",
         alt=_("Deep size by attribute"),
@@ -93,7 +92,7 @@ def _parts(found: DeepSize) -> None:
             )
         )
     st.caption(_("Objects that several attributes share count for the first of them."))
-    export_buttons(rows, "deep-size")
+    export_buttons([{"attribute": plain(name), "bytes": part} for name, part in found.parts], "deep-size")
 
 
 def _summary(found: HeapSummary) -> None:
@@ -102,7 +101,10 @@ def _summary(found: HeapSummary) -> None:
     rows = [{"type": plain(name), "count": number, "bytes": part} for name, number, part in found.rows]
     unit = size_unit([part for _name, _number, part in found.rows])
     st.dataframe(
-        pd.DataFrame([{**row, "bytes": unit.of(row["bytes"])} for row in rows], columns=["type", "count", "bytes"]),
+        pd.DataFrame(
+            [(plain(name), number, unit.of(part)) for name, number, part in found.rows],
+            columns=["type", "count", "bytes"],
+        ),
         hide_index=True,
         placeholder="–",
         height=420,

@@ -17,7 +17,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.core.actor import person_name
 from services.core.admission import LONG_CHARACTERS
-from services.core.i18n import _, plural
+from services.core.i18n import _, labelled, listed, plural
 from services.memory.budget.types import ActionStatus, BudgetLevel
 
 # Actions that need a confirmation: the one that ends the process, and those that concern everybody until undone.
@@ -91,14 +91,14 @@ def _confirm(services: Services, action: ActionStatus) -> NoReturn:
 
 def _run(services: Services, name: str) -> str:
     decision = services.governor.run_action(page_actor(services), name)
-    return f"{decision.label}: {decision.outcome}"
+    return labelled(decision.label, decision.outcome)
 
 
 def _run_or_undo(services: Services, name: str, undo: bool) -> None:
     run = services.governor.undo_action if undo else services.governor.run_action
     decision = attempt(run, page_actor(services), name)
     if decision is not None:
-        notify(f"{decision.label}: {decision.outcome}")
+        notify(labelled(decision.label, decision.outcome))
 
 
 def action_standing(services: Services, action: ActionStatus) -> str:
@@ -113,7 +113,7 @@ def action_standing(services: Services, action: ActionStatus) -> str:
             f":gray[:material/skip_next:] {escape(_('Would be skipped: {reason}').format(reason=action.skip_reason))}"
         )
     else:
-        text = f":gray[:material/hourglass_empty:] {escape(_('Available'))}, {escape(_estimate(action))}"
+        text = f":gray[:material/hourglass_empty:] {escape(listed([_('Available'), _estimate(action)]))}"
     if action.taken:
         times = plural("run {count} time", "run {count} times", action.taken)
         last = minutes(max(0.0, now - (action.last or now)))

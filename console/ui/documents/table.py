@@ -14,7 +14,7 @@ from console.ui.documents.filters import page_choice, table_filters
 from console.ui.documents.move import undo_offer
 from console.ui.error_boundary import attempt
 from console.ui.session_state import DocumentsState, Key, Query, set_query, state_of
-from console.ui.shared.formatting import cut_middle, plain, status_label
+from console.ui.shared.formatting import cut_middle, plain, size_unit, status_label
 from services.core.i18n import _, language, plural
 from services.core.languages import ENGLISH
 from services.knowledge.library import Library
@@ -92,6 +92,7 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
         state.shown = ids
         state.tables += 1
     key = f"documents-{state.tables}"
+    unit = size_unit([document.size_bytes for document in documents])
     frame = pd.DataFrame(
         {
             "open": [":material/open_in_full:"] * len(ids),
@@ -105,7 +106,7 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
             "collection": [plain(document.collection) for document in documents],
             "chunks": [document.chunks for document in documents],
             "pages": [document.pages or None for document in documents],
-            "size": [document.size_bytes for document in documents],
+            "size": unit.column(document.size_bytes for document in documents),
             "version": [document.version for document in documents],
             "updated": [document.updated_at for document in documents],
         }
@@ -148,10 +149,10 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
                 help=_("Whether answers use it"),
             ),
             "collection": column.TextColumn(_("Collection"), width=88),
-            "notes": column.TextColumn(_("Notes"), width=76, help=_("What is not in the text, or was added to it")),
+            "notes": column.TextColumn(_("Notes"), width=68, help=_("What is not in the text, or was added to it")),
             "chunks": column.NumberColumn(_("Chunks"), format="localized", width=60),
             "pages": column.NumberColumn(_("Pages"), format="localized", width=52),
-            "size": column.NumberColumn(_("Size"), format="bytes", width=66),
+            "size": column.NumberColumn(_("Size, {unit}").format(unit=unit.name), format=unit.number, width=74),
             "version": column.NumberColumn(_("Version"), format="%d", width=62),
             # The browser has "2 hours ago" in English alone.
             "updated": column.DatetimeColumn(

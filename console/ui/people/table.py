@@ -11,7 +11,7 @@ import streamlit as st
 from console.ui.current_actor import page_actor, role_word
 from console.ui.session_state import Key, PeopleState, Query, notify, set_query, state_of
 from console.ui.shared.dialogs import close_dialog, open_dialog
-from console.ui.shared.formatting import local_time, plain
+from console.ui.shared.formatting import local_time, plain, size_unit
 from console.ui.shared.secret_fields import empty_secret_fields, new_password_fields, same_twice
 from services.app.container import Services
 from services.core.actor import Role
@@ -65,6 +65,7 @@ def _table(services: Services, people: Sequence[Person]) -> None:
     usage = services.identity.usage.of_people(actor)
     used = [usage[person.id] for person in people]
     state_of(PeopleState).shown = tuple(person.id for person in people)
+    unit = size_unit([each.bytes for each in used])
     frame = pd.DataFrame(
         {
             "name": [plain(person.name) for person in people],
@@ -78,7 +79,7 @@ def _table(services: Services, people: Sequence[Person]) -> None:
             "questions": [each.questions for each in used],
             "tokens": [each.tokens for each in used],
             "documents": [each.documents for each in used],
-            "bytes": [each.bytes for each in used],
+            "bytes": unit.column(each.bytes for each in used),
         }
     )
     column = st.column_config
@@ -115,7 +116,10 @@ def _table(services: Services, people: Sequence[Person]) -> None:
             ),
             "documents": column.NumberColumn(_("Documents"), format="localized", width=90, help=days),
             "bytes": column.NumberColumn(
-                _("Uploaded"), format="bytes", width=84, help=_("Size of the files, in the last 30 days")
+                _("Uploaded, {unit}").format(unit=unit.name),
+                format=unit.number,
+                width=100,
+                help=_("Size of the files, in the last 30 days"),
             ),
         },
     )

@@ -38,7 +38,7 @@ class Chart:
     @property
     def points(self) -> int:
         """The number of points that are sent."""
-        return sum(len(trace.get("ids", trace.get("x", self.times))) for trace in self.traces)
+        return sum(len(trace["ids"] if "ids" in trace else trace.get("x", self.times)) for trace in self.traces)
 
     @property
     def height(self) -> int:

@@ -75,9 +75,10 @@ def _parts(found: DeepSize) -> None:
         )
     )
     rows = [{"attribute": plain(name), "bytes": part} for name, part in found.parts]
-    unit = size_unit([part for _name, part in found.parts])
+    sizes = [part for _name, part in found.parts]
+    unit = size_unit(sizes)
     st.dataframe(
-        pd.DataFrame([{**row, "bytes": unit.of(row["bytes"])} for row in rows], columns=["attribute", "bytes"]),
+        pd.DataFrame({"attribute": [row["attribute"] for row in rows], "bytes": unit.column(sizes)}),
         hide_index=True,
         placeholder="–",
         alt=_("Deep size by attribute"),
@@ -100,9 +101,16 @@ def _summary(found: HeapSummary) -> None:
     import pandas as pd
 
     rows = [{"type": plain(name), "count": number, "bytes": part} for name, number, part in found.rows]
-    unit = size_unit([part for _name, _number, part in found.rows])
+    sizes = [part for _name, _number, part in found.rows]
+    unit = size_unit(sizes)
     st.dataframe(
-        pd.DataFrame([{**row, "bytes": unit.of(row["bytes"])} for row in rows], columns=["type", "count", "bytes"]),
+        pd.DataFrame(
+            {
+                "type": [row["type"] for row in rows],
+                "count": [row["count"] for row in rows],
+                "bytes": unit.column(sizes),
+            }
+        ),
         hide_index=True,
         placeholder="–",
         height=420,

@@ -56,7 +56,7 @@ def as_speedscope(traces: Traces, info: SnapshotInfo) -> bytes:
     file = io.StringIO()
     # Written piece by piece: as lists, the samples of a large snapshot would take ten times the space of the file.
     file.write(json.dumps(head)[:-1] + ', "profiles": [' + json.dumps(profile)[:-1] + ', "samples": [')
-    weights = []
+    weights: list[int] = []
     for stack, size, _count in _samples(traces, info):
         file.write(f"{',' if weights else ''}[{','.join(map(str, reversed(stack)))}]")
         weights.append(size)

@@ -27,7 +27,7 @@ def switch_on(page: Page, name: str) -> None:
 
     def pressed() -> bool:
         if not switch.is_checked():
-            page.get_by_text(name).click()
+            page.get_by_text(name, exact=True).click()
             page.wait_for_timeout(500)
         return switch.is_checked()
 

@@ -118,8 +118,9 @@ def test_calls_are_drawn_with_their_bytes() -> None:
     (trace,) = chart.traces
     assert trace["values"] == [4_001_900, 4_001_900, 3_000_000, 1_000_000, 1900]
     assert trace["parents"] == ["", "0", "1", "1", "1"]
-    assert trace["labels"] == ["All: 3.8 MB", "/&lt;b&gt;a&lt;/b&gt;.py:1", "/b.py:2", "/c.py:3", "Other"]
+    assert trace["labels"] == ["All: 3.8 MB", "b&gt;.py:1", "b.py:2", "c.py:3", "Other"]
     assert "2.9 MB in 2 blocks, 75.0 % of what is shown" in trace["hovertext"][2]
+    assert trace["hovertext"][1].startswith("/&lt;b&gt;a&lt;/b&gt;.py:1<br>")
     assert not any("<b>" in text for text in trace["hovertext"])
     for dark in (False, True):
         assert "$" not in go.Figure(chart.figure(dark=dark)).to_json()

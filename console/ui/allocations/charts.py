@@ -87,16 +87,18 @@ def flame_chart(tree: CallTree, subject: str) -> Chart:
     layout = base_layout(min(_HIGHEST, 48 + _LEVEL_HEIGHT * (tree.levels + 1)))
     layout |= {"showlegend": False, "dragmode": False, "hovermode": "closest"}
     layout["margin"] = {"l": 8, "r": 8, "t": 28, "b": 8}
+    layout["uniformtext"] = {"minsize": 10, "mode": "hide"}  # else names shrink until they cannot be read
     numbers = range(len(tree.nodes))
     calls: Json = {
         "type": "icicle",
         "ids": [str(number) for number in numbers],
-        "labels": [html_escape(_call_name(number, tree.nodes[number])) for number in numbers],
+        "labels": [html_escape(_call_name(number, tree.nodes[number]).rpartition("/")[2]) for number in numbers],
         "parents": ["" if node.parent < 0 else str(node.parent) for node in tree.nodes],
         "values": [node.bytes for node in tree.nodes],
         "branchvalues": "total",
         "sort": True,
         "tiling": {"orientation": "v", "pad": 1},
+        "leaf": {"opacity": 1},
         "pathbar": {"visible": True, "thickness": 20},
         "textinfo": "label",
         "textposition": "middle left",

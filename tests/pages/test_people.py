@@ -203,7 +203,7 @@ def test_a_wrong_password_changes_nothing(app: AppTest, services: Services, admi
     enter(app, "New password", "purple kettle beneath nine bridges")
     enter(app, "New password once more", "purple kettle beneath nine bridges")
     app.button(key="account-password-save").click().run()
-    assert "This is not your present password" in texts(app)
+    assert "This is not your current password" in texts(app)
     enter(app, "Current password", PASSWORD)
     app.button(key="account-password-save").click().run()
     assert not app.exception

@@ -159,7 +159,7 @@ def test_the_table_stays_as_it_was_after_a_visit_to_a_document(app: AppTest, add
     assert names(app) == ["pond-a.txt", "pond-b.txt"]
     app.query_params["document"] = str(document.id)
     app.run()
-    assert app.subheader[0].value == "pond\\-a\\.txt"
+    assert app.title[0].value == "pond\\-a\\.txt"
     app.button(key="document-back").click().run()
     assert names(app) == ["pond-a.txt", "pond-b.txt"]
     assert app.text_input(key=Key.DOCUMENT_SEARCH).value == "pond"

@@ -172,7 +172,7 @@ def test_switches_and_actions_by_hand(browser: Browser, tight: Tight, watch: Wat
     refuse = page.locator(".st-key-step-refuse").get_by_role("button", name="Run")
     refuse.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("It concerns everybody")
+    expect(dialog).to_contain_text("It affects everybody")
     expect(dialog).to_contain_text("until somebody undoes it")
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)

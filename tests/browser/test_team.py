@@ -61,7 +61,7 @@ def make_administrator(page: Page, console: Server) -> None:
     expect(page.get_by_text("Nobody passes without signing in")).to_be_visible()
     page.get_by_label("Name").fill("ada")
     fill_new_password(page, ADMIN_PASSWORD)
-    page.get_by_role("button", name="Create account").click()
+    page.get_by_role("button", name="Create the account and sign in").click()
     expect(page).to_have_url(re.compile(rf"^{console.url}/sign-in"), timeout=5000)
     sign_in(page, "ada", ADMIN_PASSWORD)
     expect(page.locator(CELL).filter(has_text="ada").first).to_be_attached()

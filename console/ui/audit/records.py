@@ -9,7 +9,7 @@ import streamlit as st
 
 from console.ui.audit.filters import are_set, filters
 from console.ui.audit.words import action_label, outcome_label, target_label, way_label
-from console.ui.current_actor import page_actor
+from console.ui.current_actor import page_actor, role_word
 from console.ui.session_state import Key, Query, query_number, set_query
 from console.ui.shared.formatting import local_time, plain
 from services.app.container import Services
@@ -17,6 +17,7 @@ from services.audit.audit_trail import ExportFormat
 from services.audit.chain import AuditRecord
 from services.audit.exported_record import utc_text
 from services.audit.store import AuditFilters
+from services.core.actor import Role
 from services.core.auditing import AuditOutcome
 from services.core.i18n import _, plural
 
@@ -68,7 +69,7 @@ def _table(found: Sequence[AuditRecord]) -> None:
             "detail": [plain(record.detail) for record in found],
             "way": [way_label(record.way, record.token) for record in found],
             "address": [record.address for record in found],
-            "role": [record.role for record in found],
+            "role": [role_word(Role(record.role)) if record.role in set(Role) else record.role for record in found],
             "request": [record.request_id for record in found],
         }
     )

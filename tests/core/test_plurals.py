@@ -16,7 +16,7 @@ _NEVER_ONE = {
 # Texts that are said of many only, each by the condition before it.
 _OF_MANY = (
     "The question has {count} characters;",
-    "It concerns everybody",
+    "It affects everybody",
     "The chat model used up its {count} tokens",
     "a text has more than {count} characters",
     "The document unpacks to {size} MB in {count} parts",

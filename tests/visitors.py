@@ -23,6 +23,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from console.ui.streamlit.internals import TICK
+
 SECONDS = 120.0
 UPLOADER, CHAT_INPUT = "file_uploader", "chat_input"
 
@@ -255,7 +257,7 @@ class Visitor:
             self.buttons[element.button.label] = element.button.id, fragment
         elif name == "text_input":
             self.fields[element.text_input.label] = element.text_input.id, fragment
-        elif name == "bidi_component":
+        elif name == "bidi_component" and element.bidi_component.id.endswith(TICK):
             self.beats[fragment] = element.bidi_component.id
         elif name == "dataframe" and element.dataframe.id:
             self.table = element.dataframe.id, fragment

@@ -10,6 +10,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,14 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 
 
 def holders(folder: Path) -> list[str]:
-    """Return the files that hold one of the secrets."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [
-        str(path.relative_to(folder)) for path in files if any(form.encode() in path.read_bytes() for form in FORMS)
-    ]
+    """Return the files that hold one of the secrets; some come and go meanwhile."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            content = path.read_bytes()
+            if any(form.encode() in content for form in FORMS):
+                found.append(str(path.relative_to(folder)))
+    return found
 
 
 def has_secret(text: str) -> str:

@@ -106,7 +106,7 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     assert shown(page, LEDGER) != zoomed
     assert shown(page, USE) != zoomed
 
-    _drag(page, USE)
+    zoom(page, USE)
     page.get_by_role("radio", name="1 h").click()
     page.wait_for_function(WHOLE)
 

@@ -83,10 +83,7 @@ class CosineScale:
         """Return what a cosine between a question and a passage of these scripts is worth, 0 to 1."""
         if not self.is_needed:
             return min(max(cosine, 0.0), 1.0)
-        return self.scaled_above(cosine - self._of(self.background, asked, script), asked, script)
-
-    def scaled_above(self, above: float, asked: str, script: str) -> float:
-        """Return what a cosine is worth that is so much above those of unrelated texts, 0 to 1."""
+        above = cosine - self._of(self.background, asked, script)
         return min(max(above / max(self._of(self.spread, asked, script), _LEAST_SPREAD) * UNIT, 0.0), 1.0)
 
     def scaled_across(self, cosine: float, popularity: float, asked: str, script: str) -> float:

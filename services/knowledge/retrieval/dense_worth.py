@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.knowledge.retrieval.cosine_scale import CosineScale
-from services.knowledge.retrieval.encoder_cache import Vector
 from services.knowledge.retrieval.language_trust import UNSPACED, main_script, related_scripts
 from services.knowledge.retrieval.scoring import SCALED, SCALED_UNSPACED, USUAL, Baseline
 
@@ -54,27 +53,3 @@ def worth_of(scale: CosineScale, question: str, compared: Compared) -> Worth:
     if not scale.is_needed:
         return Worth(worth, foreign)
     return Worth(worth, foreign, SCALED_UNSPACED if asked in UNSPACED else SCALED)
-
-
-def worth_of_statements(
-    scale: CosineScale, question: str, asked: Vector, texts: Sequence[str], stated: Sequence[Vector]
-) -> list[float]:
-    """Return what the cosines of texts with a question are worth, 0 to 1 each; all are embedded as questions are.
-
-    What is usual between two texts that are embedded so is told by the texts' cosines with unrelated questions.
-    """
-    vectors = np.stack(stated)
-    cosines = vectors @ asked
-    if not scale.is_needed:
-        return [min(max(float(cosine), 0.0), 1.0) for cosine in cosines]
-    script = main_script(question)
-    scripts = [main_script(text) for text in texts]
-    unrelated = scale.popularity(vectors, script)
-    usual = {one: float(unrelated[[other == one for other in scripts]].mean()) for one in set(scripts)}
-    worth = []
-    for cosine, one in zip(cosines, scripts, strict=True):
-        foreign = script and one and not related_scripts(script, one)
-        known = scale.knows(script, one) if foreign else None
-        above = scale.scaled_above(float(cosine) - usual[one], script, one)
-        worth.append(above if known is None else known * above)
-    return worth

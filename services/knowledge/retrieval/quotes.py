@@ -8,6 +8,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 
+import numpy as np
+from numpy.typing import NDArray
+
 from services.knowledge.retrieval.answer_types import answer_form, asks_how
 from services.knowledge.retrieval.relation import QuestionRelation, QuestionWords, Shared, stem_of, union
 from services.knowledge.retrieval.statements import Statement, shown, statements
@@ -93,7 +96,7 @@ def quote(
     limit: int,
     *,
     trust: float = 0.0,
-    compare: Callable[[str, Sequence[str]], Sequence[float]] | None = None,
+    embed: Callable[[Sequence[str]], Sequence[NDArray[np.float32]]] | None = None,
 ) -> list[Quote]:
     """Return at most `limit` quotes from `passages`, best first; fewer where the others score much lower.
 
@@ -103,17 +106,17 @@ def quote(
         idf: inverse document frequency of each term.
         passages: the hits, best first.
         limit: most quotes in all.
-        trust: how well the embedding model knows the question's language, 0 to 1.
-        compare: what the cosines of texts with the question are worth, 0 to 1 each; left out, sentences are not
-            compared by meaning.
+        trust: how well `embed` knows the question's language, 0 to 1.
+        embed: texts to normalised vectors, each (d,); left out, sentences are not compared by meaning.
     """
     words = QuestionWords(located, idf)
     best = sorted(_candidates(words, passages), key=lambda one: -one.score)
     highest = 1 + _PASSAGE_WEIGHT
-    if compare is not None and trust > 0 and len(best) > 1:
-        near = compare(question, [_words(candidate.statement) for candidate in best[:_RERANKED]])
-        for candidate, worth in zip(best, near, strict=False):
-            candidate.own += _COSINE_WEIGHT * trust * worth * _share(candidate.statement)
+    if embed is not None and trust > 0 and len(best) > 1:
+        asked, *stated = embed([question, *(_words(candidate.statement) for candidate in best[:_RERANKED])])
+        for candidate, vector in zip(best, stated, strict=False):
+            cosine = max(float(vector @ asked), 0.0)
+            candidate.own += _COSINE_WEIGHT * trust * cosine * _share(candidate.statement)
         best[:_RERANKED] = sorted(best[:_RERANKED], key=lambda one: -one.score)
         highest += _COSINE_WEIGHT * trust
     form, steps = answer_form(question), asks_how(question)
@@ -121,7 +124,7 @@ def quote(
         if (form and form.search(candidate.statement.text)) or (steps and _is_procedure(candidate.statement)):
             candidate.own += _FORM_BONUS * _share(candidate.statement)
     best.sort(key=lambda one: -one.score)
-    if best and best[0].own < _LEAST_OWN + _LEAST_OWN_BY_MEANING * (trust if compare is not None else 0.0):
+    if best and best[0].own < _LEAST_OWN + _LEAST_OWN_BY_MEANING * (trust if embed is not None else 0.0):
         return []
     quotes: list[Quote] = []
     chosen: list[_Selection] = []

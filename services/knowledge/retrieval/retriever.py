@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING
 
 from services.core.actor import Actor
@@ -300,7 +299,6 @@ class Retriever:
         located = located_terms(question)
         passages = [RankedPassage(hit.text, hit.score, hit.heading, hit.document) for hit in result.hits]
         with self._urgent(), self._pinned() as model:
-            scale = self.trust.scale_of(model.encoder) if self.trust and model else None
             return quote(
                 question,
                 located,
@@ -308,7 +306,7 @@ class Retriever:
                 passages,
                 limit,
                 trust=result.dense_trust,
-                compare=partial(model.compare, scale) if model else None,
+                embed=model.embed if model is not None else None,
             )
 
     def _is_known_word(self, word: str) -> bool:

@@ -9,8 +9,6 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.knowledge.retrieval.cosine_scale import CosineScale
-from services.knowledge.retrieval.dense_worth import worth_of_statements
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.wording import Asked
 
@@ -46,13 +44,6 @@ class DenseModel:
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Return the vectors of texts, each (d,), embedded together."""
         return [vector.result() for vector in self.encoder.begin_queries(texts)]
-
-    def compare(self, scale: CosineScale | None, question: str, texts: Sequence[str]) -> list[float]:
-        """Return what the cosines of texts with a question are worth, 0 to 1 each; without a scale, as they are."""
-        asked, *stated = self.embed([question, *texts])
-        if scale is None:
-            return [max(float(vector @ asked), 0.0) for vector in stated]
-        return worth_of_statements(scale, question, asked, texts, stated)
 
 
 @dataclass(frozen=True, slots=True)

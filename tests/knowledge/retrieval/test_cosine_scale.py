@@ -11,7 +11,6 @@ import pytest
 
 from services.core.actor import SERVICE
 from services.knowledge.retrieval.cosine_scale import UNIT, CosineScale, measure_scale
-from services.knowledge.retrieval.dense_worth import worth_of_statements
 from services.knowledge.retrieval.language_trust import main_script, related_scripts
 from services.knowledge.retrieval.parallel_texts import QUESTIONS_AND_STATEMENTS
 from tests.knowledge.encoders import Multilingual
@@ -94,25 +93,6 @@ def test_a_corpus_shifts_the_scale_as_far_as_there_is_of_it() -> None:
     assert abs(many.background[pair] - true) < 0.2 * abs(before - true)
     assert abs(few.background[pair] - before) < 0.2 * abs(many.background[pair] - before)
     assert many.background["CJK", "CJK"] == scale.background["CJK", "CJK"]
-
-
-def test_statements_are_told_by_how_far_they_are_above_unrelated_ones(embedder) -> None:
-    """Every sentence would count as near to the question, and none be too far to be quoted."""
-    question, texts = (
-        "Who feeds the hens?",
-        ["The hens are fed by grandmother.", "母鸡由奶奶喂养。", "Snow lay on the road."],
-    )
-    model = Pressed()
-    scale = scale_of(model)
-    asked, *stated = (model.embed_query(text) for text in (question, *texts))
-    assert min(float(vector @ asked) for vector in stated) > 0.6
-    answer, foreign, unrelated = worth_of_statements(scale, question, asked, texts, stated)
-    assert answer > 2 * UNIT
-    assert foreign > 2 * UNIT
-    assert unrelated < UNIT
-    vectors = [embedder.embed_query(text) for text in (question, *texts)]
-    plain = worth_of_statements(scale_of(embedder), question, vectors[0], texts, vectors[1:])
-    assert plain == pytest.approx([max(float(vector @ vectors[0]), 0.0) for vector in vectors[1:]])
 
 
 def model_questions(scale: CosineScale) -> np.ndarray:

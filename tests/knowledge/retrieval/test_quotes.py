@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from services.knowledge.retrieval.quotes import RankedPassage, quote
@@ -62,14 +63,14 @@ def test_meaning_counts_as_far_as_the_model_is_trusted() -> None:
     """With trust the sentence that the model finds close wins; without it the model is not even asked."""
     asked: list[str] = []
 
-    def compare(_question: str, texts: Sequence[str]) -> list[float]:
+    def embed(texts: Sequence[str]):
         asked.extend(texts)
-        return [float("mean" in text) for text in texts]
+        return [np.array([1, 0] if "question" in text or "mean" in text else [0, 1], np.float32) for text in texts]
 
     passage = RankedPassage("Plain words here. They mean it.", 0.5)
-    assert ask("the plain question", passage, trust=1.0, compare=compare)[0].text == "They mean it."
+    assert ask("the plain question", passage, trust=1.0, embed=embed)[0].text == "They mean it."
     asked.clear()
-    assert ask("the plain question", passage, trust=0.0, compare=compare)[0].text == "Plain words here."
+    assert ask("the plain question", passage, trust=0.0, embed=embed)[0].text == "Plain words here."
     assert asked == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.browser.samples import manual
+from tests.browser.samples import CHINESE, manual
 
 _PLAN = """# Maintenance plan
 
@@ -53,14 +53,6 @@ _MINUTES_ZH = """# 十一月三日会议纪要
 理事会同意明年春天修缮水坝。费用为四万八千元，其中三分之一由村里承担。
 看守人报告，水位为 1.82 米，是 2019 年以来的最高水位。
 """
-_HANDBOOK_ZH = """水磨坊手册
-
-蓄水池的水位由看守人每天早晨记录在蓝色的册子里。
-
-石磨的刻槽每九十天重新打磨一次，由来自山谷的石匠完成。
-
-面粉储存在阁楼的橡木箱中，防止受潮。
-"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ SHELVES = {
             "Contract KV-2041.txt": _CONTRACT.encode(),
             "Prices.csv": _PRICES.encode(),
             "Minutes of November.md": _MINUTES.encode(),
-            "水磨坊手册.txt": _HANDBOOK_ZH.encode(),
+            "水磨坊手册.txt": CHINESE.encode(),
         },
         ("How often are the seals of the sluice gate inspected?", "What is the notice period?"),
         "notice period of the contract",
@@ -92,7 +84,7 @@ SHELVES = {
     "zh-CN": Shelf(
         "zh-CN",
         {
-            "水磨坊手册.txt": _HANDBOOK_ZH.encode(),
+            "水磨坊手册.txt": CHINESE.encode(),
             "维护计划.md": _PLAN_ZH.encode(),
             "供货合同 KV-2041.txt": _CONTRACT_ZH.encode(),
             "价目表.csv": _PRICES_ZH.encode(),

@@ -63,11 +63,12 @@ def _moved(library: Library, ids: Sequence[int], target: Collection) -> Move:
     """Move documents and return what is needed to move them back."""
     everything = {document.id: document.collection_id for document in library.with_attachments(page_actor(), ids)}
     library.move(page_actor(), ids, target.id)
-    documents = {each: origin for each, origin in everything.items() if each in set(ids) and origin != target.id}
+    chosen = set(ids)
+    documents = {each: origin for each, origin in everything.items() if each in chosen and origin != target.id}
     return Move(
         target=target.id,
         documents=documents,
-        attachments={each: origin for each, origin in everything.items() if each not in set(ids)},
+        attachments={each: origin for each, origin in everything.items() if each not in chosen},
         text=plural(
             "{count} document moved to {collection}.",
             "{count} documents moved to {collection}.",

@@ -15,12 +15,14 @@ import streamlit as st
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, notify, state_of
 from console.ui.shared.formatting import escape, size
-from console.ui.streamlit.page_frame import DESTRUCTIVE
 from services.core.document_quotes import Quoted
 from services.core.i18n import _, gap, plural
 from services.knowledge.types import DeletionReport
 
 Body = Callable[[], None]
+# In a container of this key the style sheet of the pages makes the confirming button (`Key.CONFIRM`) red: Streamlit's
+# buttons have the accent or none.
+_DESTRUCTIVE = "destructive"
 
 
 @dataclass
@@ -104,7 +106,7 @@ def confirm_choice(
             st.markdown(escape(line))
         chosen = bool(choice) and st.checkbox(choice, key="dialog-choice")
         st.caption(undone_by or _("This cannot be undone."))
-        key = "confirmation" if undone_by else DESTRUCTIVE
+        key = "confirmation" if undone_by else _DESTRUCTIVE
         with st.container(horizontal=True, horizontal_alignment="right", key=key):
             if st.button(_("Cancel"), key="dialog-cancel"):
                 close_dialog()

@@ -19,9 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.core.i18n import language
 from services.core.languages import language_tag
 
-# A container of this key makes the confirming button in it (`Key.CONFIRM`) one that destroys: Streamlit's buttons have
-# the accent or none. The style sheet has its colours.
-DESTRUCTIVE = "destructive"
 _HEAD = b"<head>"
 _HTML = b'<html lang="en"'
 _TITLE = b"<title>Streamlit</title>"

@@ -79,7 +79,7 @@ class ApiContext:
         return self.application.services
 
 
-def _context(request: Request) -> ApiContext:
+async def _context(request: Request) -> ApiContext:  # a plain function would be called in a thread, for each request
     return cast("ApiContext", request.app.state.context)
 
 

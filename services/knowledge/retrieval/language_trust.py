@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import threading
 import unicodedata
 from collections import Counter, defaultdict
@@ -64,6 +65,8 @@ _ENTRY_BYTES = 230
 UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
 # What a letter counts as part of a word, beside those of alphabets.
 _WORDS_A_LETTER = {"CJK": 8.0, "HIRAGANA": 8.0, "KATAKANA": 8.0, "HANGUL": 4.0}
+_CHINESE_LETTERS = re.compile(r"[\u4e00-\u9fff]+")
+_ASCII_LETTERS = re.compile(r"[A-Za-z]+")
 # Japanese is written in three scripts, one of which is that of Chinese.
 _HAN = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
@@ -369,6 +372,13 @@ def main_script(text: str) -> str:
     """
     if text.isascii():  # most chunks of English libraries: every search asks for a hundred
         return "LATIN" if any(map(str.isalpha, text)) else ""
+    # Letters that no others can outweigh decide without a look at each.
+    chinese = sum(map(len, _CHINESE_LETTERS.findall(text)))
+    if 2 * chinese > len(text):
+        return "CJK"
+    latin = sum(map(len, _ASCII_LETTERS.findall(text)))
+    if latin > _WORDS_A_LETTER["CJK"] * (len(text) - len(text.encode("ascii", "ignore"))):
+        return "LATIN"
     shares = {script: share * _WORDS_A_LETTER.get(script, 1.0) for script, share in script_shares(text).items()}
     return max(shares, key=lambda script: shares[script], default="")
 

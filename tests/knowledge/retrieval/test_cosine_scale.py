@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.core.actor import SERVICE
 from services.knowledge.retrieval.cosine_scale import UNIT, CosineScale, measure_scale
-from services.knowledge.retrieval.language_trust import main_script, related_scripts
+from services.knowledge.retrieval.language_trust import main_script, related_scripts, script_shares
 from services.knowledge.retrieval.parallel_texts import QUESTIONS_AND_STATEMENTS
 from tests.knowledge.encoders import Multilingual
 from tests.knowledge.stores import IndexedStore
@@ -112,6 +114,13 @@ def model_questions(scale: CosineScale) -> np.ndarray:
 def test_a_name_in_other_letters_does_not_make_a_question_foreign(text: str, script: str) -> None:
     """One Latin name has more letters than a whole question in Chinese."""
     assert main_script(text) == script
+
+
+@given(st.text(alphabet="abé Яж水车カか한ไท1,，ａ—", max_size=40))
+def test_letters_that_outweigh_all_others_decide_as_a_look_at_each_does(text: str) -> None:
+    words = {"CJK": 8.0, "HIRAGANA": 8.0, "KATAKANA": 8.0, "HANGUL": 4.0}
+    weights = {script: share * words.get(script, 1.0) for script, share in script_shares(text).items()}
+    assert weights.get(main_script(text), 0.0) == max(weights.values(), default=0.0)
 
 
 def test_japanese_and_chinese_share_words() -> None:

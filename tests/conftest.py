@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from services.core.settings import Settings
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import Embedder
 from tests.servers import Server, serving
 
 
 @pytest.fixture(scope="session")
 def embedder() -> Iterator[Embedder]:
-    """The bundled model, loaded once for all tests."""
-    embedder = Embedder.load(Settings())
+    """The smaller of the bundled models, loaded once for all tests: whatever the default is, it is fast."""
+    embedder = Embedder.load(Settings(embedding_model=MINILM))
     yield embedder
     embedder.close()
 

@@ -23,6 +23,7 @@ from services.core.migrations.backup import backups_of
 from services.core.model_signatures.private_copy import FOLDER
 from services.core.preferences import Preferences
 from services.core.secret_box import KEY_FILE
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding.model_files import find_model
 from tests.chat.model_server import ModelServer, model_server
 from tests.core.model_signatures.keys import key_pair, sign_folder
@@ -54,7 +55,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     key_file.write_text(SECRETS["boxkey"] + "\n")
     key_file.chmod(0o600)
     keys = key_pair(folder)
-    embedding = shutil.copytree(find_model("", "").folder, folder / "own model")
+    embedding = shutil.copytree(find_model(MINILM, "").folder, folder / "own model")
     sign_folder(embedding, keys)
     with model_server() as models:
         old = {

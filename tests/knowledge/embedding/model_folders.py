@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import model_files
 
 WORDS = 30522  # of the bundled tokenizer, which every folder borrows
@@ -39,7 +40,7 @@ def make_folder(
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
-    bundled = model_files.find_model("", "").folder
+    bundled = model_files.find_model(MINILM, "").folder
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copy(bundled / name, folder / name)
     package = "sentence_transformers.models"

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from services.core.errors import CancelledError, DamagedError, UnavailableError
 from services.core.settings import Settings
 from services.integrations.langchain import LangChainEmbeddings
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import BertEncoder, Int8Rows, _rows
@@ -195,7 +196,7 @@ def test_what_is_held_is_told(embedder: Embedder) -> None:
 
 def test_no_gradients_are_kept() -> None:
     """The model runs in inference mode: none of its tensors can take part in a graph."""
-    encoder = BertEncoder.load(find_model("", ""), torch.device("cpu"), torch.float32)
+    encoder = BertEncoder.load(find_model(MINILM, ""), torch.device("cpu"), torch.float32)
     assert not isinstance(encoder._words, Int8Rows)
     assert not encoder._words.requires_grad
     assert encoder._words.is_inference()

@@ -11,6 +11,7 @@ import pytest
 from services.core.errors import UnavailableError
 from services.core.file_checksum import file_sha256
 from services.core.settings import Settings
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding.engine import prepare, prepared_folder, prepared_model
 from services.knowledge.embedding.engine.onnx_encoder import OnnxEncoder
@@ -105,7 +106,7 @@ def test_eight_bits_give_way_where_they_do_not_hold(
 
 def test_the_bundled_model_holds_in_eight_bits() -> None:
     """What the preparation measured is what the texts of the tests get."""
-    embedder = Embedder.load(Settings())
+    embedder = Embedder.load(Settings(embedding_model=MINILM))
     assert "int8, cpu" in embedder.memory_report().detail
     exact = Embedder.load(Settings(embedding_precision="float32"))
     texts = [f"The wheel of mill {number} turns {number * 7} times." for number in range(30)] + [

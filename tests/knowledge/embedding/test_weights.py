@@ -9,6 +9,7 @@ import torch
 
 from services.core.errors import UnavailableError
 from services.core.settings import Settings
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import Embedder
 from services.knowledge.embedding import embedder as embedder_module
 from services.knowledge.embedding.bert_encoder import Int8Rows, linear_int8
@@ -20,7 +21,7 @@ TEXTS = [f"The mill wheel turns {number} times a minute." for number in range(40
 
 @pytest.fixture(scope="module")
 def embedder() -> Iterator[Embedder]:
-    embedder = Embedder.load(Settings())
+    embedder = Embedder.load(Settings(embedding_model=MINILM))
     yield embedder
     embedder.close()
 
@@ -76,7 +77,7 @@ def test_eight_bits_take_a_quarter_and_find_the_same() -> None:
         embedder.close()
     assert (vectors["float32"] * vectors["int8"]).sum(axis=1).min() > 0.99
     assert sizes["int8"] < 0.28 * sizes["float32"]
-    other = Embedder.load(Settings())
+    other = Embedder.load(Settings(embedding_model=MINILM))
     assert other.fingerprint == fingerprint
     other.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import model_files
 from tests.knowledge.embedding.model_folders import WORDS, write
 
@@ -34,7 +35,7 @@ def make_small_model(folder: Path) -> Path:
     }
     write(folder / "config.json", config)
     save_file(_weights(), folder / "model.safetensors", metadata={"format": "pt"})
-    bundled = model_files.find_model("", "").folder
+    bundled = model_files.find_model(MINILM, "").folder
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(bundled / name, folder / name)
     kinds = (("Transformer", ""), ("Pooling", "1_Pooling"))

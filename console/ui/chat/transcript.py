@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 import streamlit as st
@@ -13,12 +14,13 @@ import streamlit as st
 from console.navigation import PageName, may_open, page
 from console.ui.chat.copy_button import copy_button
 from console.ui.chat.question_field import focus_question_field
+from console.ui.chat.source_panel import open_source, opened_source, source_panel
 from console.ui.chat.starter_questions import starter_questions
 from console.ui.current_actor import page_actor, page_user
 from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
 from console.ui.rights import as_visitor
-from console.ui.session_state import ChatState, Key, Query, set_query, state_of
+from console.ui.session_state import ChatState, Key, Query, query, set_query, state_of
 from console.ui.shared.citations import citation_buttons
 from console.ui.shared.corrections import show_corrections
 from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
@@ -44,6 +46,20 @@ def chat_view(services: Services, conversation: Conversation | None, live: LiveA
 
     `live` is the answer that was in progress before the conversation was read: the page is redrawn when it ends.
     """
+    with st.container(horizontal=True, key="chat-room"):
+        with st.container(key="conversation"):
+            _conversation(services, conversation, live)
+        if conversation is not None and opened_source() is not None:
+            source_panel(services, conversation.id)
+    focus_question_field(conversation.id if conversation else "", ready=live is None)
+    question = st.chat_input(
+        _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
+    )
+    if question:
+        _ask(services, conversation, question)
+
+
+def _conversation(services: Services, conversation: Conversation | None, live: LiveAnswer | None) -> None:
     messages = _shown(services, conversation)
     if live is not None and conversation is not None:
         messages = _with_question(messages, live, conversation.id)
@@ -57,12 +73,6 @@ def chat_view(services: Services, conversation: Conversation | None, live: LiveA
         else:
             _failure(conversation.id, messages)
     _model_hint(services, answered=bool(messages or live))
-    focus_question_field(conversation.id if conversation else "", ready=live is None)
-    question = st.chat_input(
-        _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
-    )
-    if question:
-        _ask(services, conversation, question)
 
 
 def _shown(services: Services, conversation: Conversation | None) -> Sequence[Message]:
@@ -72,6 +82,7 @@ def _shown(services: Services, conversation: Conversation | None) -> Sequence[Me
     state = state_of(ChatState)
     if state.conversation != conversation.id:  # another one was opened
         state.conversation, state.before, state.editing = conversation.id, None, None
+    state.source = query(Query.SOURCE)
     messages = services.conversations.messages(
         page_actor(services), conversation.id, limit=_SHOWN + 1, before=state.before
     )
@@ -269,7 +280,13 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
             st.caption(_("Stopped before the end.") if message.text else _("Stopped before the first word."))
         if cut := cut_words(message.finish_reason):
             st.warning(cut, icon=":material/content_cut:")
-        citation_buttons(services.library, message.citations, str(message.id))
+        opened = opened_source()
+        citation_buttons(
+            message.citations,
+            str(message.id),
+            {opened[1]} if opened is not None and opened[0] == message.id else (),
+            partial(open_source, message.id),
+        )
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:
                 _thumbs(services, message)

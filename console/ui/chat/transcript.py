@@ -12,6 +12,7 @@ from typing import Literal
 import streamlit as st
 
 from console.navigation import PageName, may_open, page
+from console.ui.chat.answer_feedback import feedback_reason, thumbs
 from console.ui.chat.copy_button import copy_button
 from console.ui.chat.question_field import focus_question_field
 from console.ui.chat.source_panel import open_source, opened_source, source_panel
@@ -19,7 +20,6 @@ from console.ui.chat.starter_questions import starter_questions
 from console.ui.current_actor import page_actor, page_user
 from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
-from console.ui.rights import as_visitor
 from console.ui.session_state import ChatState, Key, Query, query, set_query, state_of
 from console.ui.shared.citations import citation_buttons
 from console.ui.shared.corrections import show_corrections
@@ -289,23 +289,13 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
         )
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:
-                _thumbs(services, message)
+                thumbs(services, message)
                 copy_button(as_text(said, message.citations), _("Copy"), key=f"copy-{message.id}")
             if last:
                 _retry_actions(services, message, start_answer)
             st.caption(escape(_cost(message)), width="content")
-
-
-def _thumbs(services: Services, message: Message) -> None:
-    key = f"feedback-{message.id}"
-    if key not in st.session_state and message.feedback:
-        st.session_state[key] = 1 if message.feedback > 0 else 0
-    st.feedback("thumbs", key=key, on_change=_rate, args=(services, message.id, key))
-
-
-def _rate(services: Services, message_id: int, key: str) -> None:
-    value = st.session_state[key]
-    attempt(as_visitor(services.conversations.feedback), message_id, 0 if value is None else (1 if value else -1))
+        if message.feedback < 0:
+            feedback_reason(services, message)
 
 
 def _retry_actions(services: Services, message: Message, start_answer: StartAnswer) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import streamlit as st
 
-from console.navigation import PageName, may_open, page
+from console.navigation import PageName, page
 from console.ui.chat.answer_feedback import feedback_reason, thumbs
 from console.ui.chat.copy_button import copy_button
 from console.ui.chat.question_field import focus_question_field
@@ -25,6 +25,7 @@ from console.ui.shared.citations import citation_buttons
 from console.ui.shared.corrections import show_corrections
 from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import Remedy, remedies_in, remedy_links, show_problem
 from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
 from services.chat.export import as_text, cut_words
@@ -158,8 +159,7 @@ def _model_hint(services: Services, *, answered: bool) -> None:
         horizontal=True, horizontal_alignment=place, vertical_alignment="center", gap="small", key="no-model"
     ):
         st.caption(_("No language model is connected: answers quote the documents."), width="content")
-        if may_open(actor, PageName.SETTINGS):
-            st.page_link(page(PageName.SETTINGS), label=_("Connect one under Settings"), icon=":material/tune:")
+        remedy_links([Remedy.CONNECT_MODEL])
 
 
 def _ask(services: Services, conversation: Conversation | None, question: str) -> None:
@@ -193,7 +193,7 @@ def _failure(conversation_id: str, messages: Sequence[Message]) -> None:
     last = messages[-1] if messages else None
     if last is not None and last.state is AnswerState.FAILED and last.error == failure.message:
         return
-    st.error(escape(failure.hint) or " ", title=escape(failure.message), icon=":material/error:")
+    show_problem(failure.message, failure.hint)
     asked = [message.text for message in messages if message.role is MessageRole.USER]
     if failure.question.strip() not in asked[-1:]:
         st.session_state[Key.CHAT_INPUT] = failure.question
@@ -268,7 +268,7 @@ def _question(services: Services, message: Message, *, last: bool, start_answer:
 def _answer(services: Services, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     with st.chat_message("assistant", avatar=":material/water:"):
         if message.error:
-            st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
+            show_problem(message.error, message.hint)
         show_corrections(message.corrections)
         said = without_hint(message.text)
         text = answer_markdown(said, {citation.number for citation in message.citations})
@@ -280,6 +280,7 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
             st.caption(_("Stopped before the end.") if message.text else _("Stopped before the first word."))
         if cut := cut_words(message.finish_reason):
             st.warning(cut, icon=":material/content_cut:")
+            remedy_links(remedies_in(cut))
         opened = opened_source()
         citation_buttons(
             message.citations,

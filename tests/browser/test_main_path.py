@@ -79,8 +79,8 @@ def ask_in_two_languages(page: Page) -> None:
     expect(panel.locator(".stMarkdownColoredBackground").filter(has_text="by the keeper").first).to_be_visible()
     expect(panel.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_visible()
     expect(page).to_have_url(re.compile(r"source=\d+\.\d+"))
-    beside = page.locator(".st-key-conversation")
-    assert beside.bounding_box()["x"] + beside.bounding_box()["width"] <= panel.bounding_box()["x"]
+    ends = page.locator(".st-key-conversation").evaluate("found => found.getBoundingClientRect().right")
+    assert ends <= panel.evaluate("found => found.getBoundingClientRect().left")
 
     ask(page, "石磨的刻槽多久打磨一次？")
     answered(page, 2)

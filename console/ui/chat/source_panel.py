@@ -46,7 +46,7 @@ _component = st.components.v2.component("millpond_source", js=_JS)
 
 
 @dataclass(frozen=True, slots=True)
-class _Passage:
+class _CitedPassage:
     """A passage of the document and what the answer cites of it: nothing where it is there to be read on."""
 
     chunk: Chunk
@@ -143,13 +143,13 @@ def _source(library: Library, source: Source, message_id: int, number: int) -> N
         _component(key="source-in-view", data={"passage": f"passage-{passages[at].chunk.id}"}, height=1)
 
 
-def _has(passage: _Passage, number: int) -> bool:
+def _has(passage: _CitedPassage, number: int) -> bool:
     return any(citation.number == number for citation in passage.citations)
 
 
-def _found(library: Library, source: Source) -> tuple[list[_Passage], list[Citation]]:
+def _found(library: Library, source: Source) -> tuple[list[_CitedPassage], list[Citation]]:
     """Return the passages that are cited, in reading order, and the citations whose passage is not found any more."""
-    found: dict[int, _Passage] = {}
+    found: dict[int, _CitedPassage] = {}
     lost: list[Citation] = []
     for citation in source:
         chunk = library.reader.chunk(page_actor(), citation.chunk_id)
@@ -158,11 +158,11 @@ def _found(library: Library, source: Source) -> tuple[list[_Passage], list[Citat
         if chunk is None:
             lost.append(citation)
         else:
-            found.setdefault(chunk.id, _Passage(chunk)).citations.append(citation)
+            found.setdefault(chunk.id, _CitedPassage(chunk)).citations.append(citation)
     return sorted(found.values(), key=lambda each: each.chunk.position), lost
 
 
-def _words(passages: Sequence[_Passage], lost: Sequence[Citation]) -> dict[int, list[str]]:
+def _words(passages: Sequence[_CitedPassage], lost: Sequence[Citation]) -> dict[int, list[str]]:
     """Return what is quoted of each page."""
     words: dict[int, list[str]] = {}
     cited = [(each.chunk.page, citation) for each in passages for citation in each.citations]
@@ -172,7 +172,7 @@ def _words(passages: Sequence[_Passage], lost: Sequence[Citation]) -> dict[int, 
     return words
 
 
-def _steps(passages: Sequence[_Passage], at: int, message_id: int) -> None:
+def _steps(passages: Sequence[_CitedPassage], at: int, message_id: int) -> None:
     """Draw which of the passages is in view, with buttons to the one before and the next one."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="source-steps"):
         for place, label, icon, key in (
@@ -193,7 +193,7 @@ def _steps(passages: Sequence[_Passage], at: int, message_id: int) -> None:
         st.caption(_("{number} of {count}").format(number=at + 1, count=len(passages)), width="content")
 
 
-def _passages(library: Library, document: Document, cited: Sequence[_Passage], message_id: int) -> None:
+def _passages(library: Library, document: Document, cited: Sequence[_CitedPassage], message_id: int) -> None:
     """Draw the cited passages, and as many before and after them as were asked for."""
     if not cited:
         return
@@ -207,7 +207,7 @@ def _passages(library: Library, document: Document, cited: Sequence[_Passage], m
     if start and state.before < _MOST_AROUND:
         _more(_("Text before"), ":material/expand_less:", "source-before", 1, 0)
     numbered = sum(len(each.citations) for each in cited) > 1
-    for passage in (*map(_Passage, before), *cited, *map(_Passage, after[: state.after])):
+    for passage in (*map(_CitedPassage, before), *cited, *map(_CitedPassage, after[: state.after])):
         _passage(passage, numbered=numbered)
     if len(after) > state.after and state.after < _MOST_AROUND:
         _more(_("Text after"), ":material/expand_more:", "source-after", 0, 1)
@@ -222,7 +222,7 @@ def _widen(before: int, after: int) -> None:
     state.before, state.after = state.before + before, state.after + after
 
 
-def _passage(passage: _Passage, *, numbered: bool) -> None:
+def _passage(passage: _CitedPassage, *, numbered: bool) -> None:
     chunk, cited = passage.chunk, passage.citations
     # Of one passage the page is in the title.
     where = escape(location(chunk.page if numbered else None, chunk.sheet, chunk.heading))

@@ -40,7 +40,7 @@ class Remedy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RemedyPlace:
     """Where something can be done: a page, what its address asks for there, and what the link says."""
 
     page: PageName
@@ -49,24 +49,28 @@ class Place:
     query: Mapping[Query, str] = field(default_factory=dict)
 
 
-PLACES: Mapping[Remedy, Place] = MappingProxyType(
+PLACES: Mapping[Remedy, RemedyPlace] = MappingProxyType(
     {
-        Remedy.CONNECT_MODEL: Place(PageName.SETTINGS, lambda: _("Connect one under Settings"), ":material/tune:"),
-        Remedy.CHOOSE_MODEL: Place(PageName.SETTINGS, lambda: _("Check the chat model"), ":material/tune:"),
-        Remedy.SETTINGS: Place(PageName.SETTINGS, lambda: _("Settings in force"), ":material/tune:"),
-        Remedy.FEWER_HITS: Place(
+        Remedy.CONNECT_MODEL: RemedyPlace(
+            PageName.SETTINGS, lambda: _("Connect one under Settings"), ":material/tune:"
+        ),
+        Remedy.CHOOSE_MODEL: RemedyPlace(PageName.SETTINGS, lambda: _("Check the chat model"), ":material/tune:"),
+        Remedy.SETTINGS: RemedyPlace(PageName.SETTINGS, lambda: _("Settings in force"), ":material/tune:"),
+        Remedy.FEWER_HITS: RemedyPlace(
             PageName.RETRIEVAL, lambda: _("Change the number of hits"), ":material/manage_search:"
         ),
-        Remedy.MEMORY: Place(PageName.BUDGET, lambda: _("Decisions of the memory budget"), ":material/speed:"),
-        Remedy.HOLDERS: Place(PageName.OBJECTS, lambda: _("See what holds the memory"), ":material/account_tree:"),
-        Remedy.SPACE: Place(
+        Remedy.MEMORY: RemedyPlace(PageName.BUDGET, lambda: _("Decisions of the memory budget"), ":material/speed:"),
+        Remedy.HOLDERS: RemedyPlace(
+            PageName.OBJECTS, lambda: _("See what holds the memory"), ":material/account_tree:"
+        ),
+        Remedy.SPACE: RemedyPlace(
             PageName.DOCUMENTS, lambda: _("Largest documents"), ":material/folder_open:", {Query.ORDER: "largest"}
         ),
-        Remedy.SNAPSHOTS: Place(PageName.ALLOCATIONS, lambda: _("Stored snapshots"), ":material/data_object:"),
-        Remedy.FAILED_DOCUMENTS: Place(
+        Remedy.SNAPSHOTS: RemedyPlace(PageName.ALLOCATIONS, lambda: _("Stored snapshots"), ":material/data_object:"),
+        Remedy.FAILED_DOCUMENTS: RemedyPlace(
             PageName.DOCUMENTS, lambda: _("Failed documents"), ":material/error:", {Query.STATUS: "failed"}
         ),
-        Remedy.ACCOUNT: Place(PageName.ACCOUNT, lambda: _("My account"), ":material/account_circle:"),
+        Remedy.ACCOUNT: RemedyPlace(PageName.ACCOUNT, lambda: _("My account"), ":material/account_circle:"),
     }
 )
 # What the English of a message says, and what can be done then.

@@ -89,7 +89,15 @@ WORDS: tuple[tuple[Remedy, tuple[str, ...]], ...] = (
     (Remedy.SNAPSHOTS, ("delete snapshots",)),
     (
         Remedy.MEMORY,
-        ("memory limit", "budget page", "memory budget", "the budget stops", "short of memory", "Free some memory"),
+        (
+            "memory limit",
+            "budget page",
+            "memory budget",
+            "the budget stops",
+            "short of memory",
+            "Free some memory",
+            "free some memory",
+        ),
     ),
     (Remedy.ACCOUNT, ("My account",)),
 )
@@ -149,7 +157,7 @@ def remedy_links(remedies: Iterable[Remedy]) -> None:
     places = [each for each in places if each.query or here is None or page_name(here) is not each.page]
     if not places:
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
         for place in (each for each in places if may_open(actor, each.page)):
             st.page_link(
                 page(place.page),

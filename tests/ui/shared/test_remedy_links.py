@@ -12,7 +12,7 @@ from tests.messages.extraction import calls
 
 # What sends people to a page, a setting or the disk, told without the table of the console.
 _NAMES_A_PLACE = re.compile(
-    r"\bunder Settings\b|\bMILLPOND_[A-Z]|\b(on|under) My account\b|\bbudget page\b|\bfree some\b|\bmake room\b"
+    r"\bunder Settings\b|\bMILLPOND_[A-Z]|\b(on|under) My account\b|\bbudget page\b|\bfree some\b|\bmake room in\b"
     r"|\b(choose|take) another (chat )?model\b|\braise the( memory)? limit\b",
     re.IGNORECASE,
 )

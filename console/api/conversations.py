@@ -17,11 +17,12 @@ from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
 from console.api.permissions import needs
 from console.api.problems import STATUS, other_forms, problem, problem_responses
 from console.api.translated import TranslatedRoute
-from services.chat.conversations import MAX_HISTORY_TURNS
+from services.chat.conversations import FEEDBACK_CHARACTERS, MAX_HISTORY_TURNS
 from services.chat.types import (
     AnswerEvent,
     Citation,
     Conversation,
+    FeedbackReason,
     FoundConversation,
     Message,
     Retrieved,
@@ -55,6 +56,14 @@ class TitleIn(JsonBody):
     """A new title."""
 
     title: str = Field(max_length=1000, json_schema_extra=VISIBLE)
+
+
+class FeedbackIn(JsonBody):
+    """A person's word about an answer; `reason` and `text` are kept of -1 alone."""
+
+    value: int = Field(ge=-1, le=1, description="1: good, -1: bad, 0: none")
+    reason: FeedbackReason | None = Field(None, strict=False, description="What is wrong with it")
+    text: str = Field("", max_length=FEEDBACK_CHARACTERS, description="A line about it, in the person's own words")
 
 
 class ConversationsOut(BaseModel):
@@ -141,6 +150,33 @@ async def messages(
     found = await context.threads.call(context.services.conversations.messages, actor, conversation_id, limit, before)
     older = found[0].id if len(found) == limit else None
     return MessagesOut(messages=found, before=older)
+
+
+@router.put(
+    "/{conversation_id}/messages/{message_id}/feedback",
+    dependencies=needs(Permission.ASK),
+    status_code=204,
+    summary="Say whether an answer is good",
+    responses=_MISSING,
+)
+async def feedback(
+    conversation_id: Name,
+    message_id: Annotated[int, Path(ge=1, le=MAX_ID, description="Id of the answer")],
+    body: FeedbackIn,
+    context: Context,
+    actor: Caller,
+) -> Response:
+    """Keep a thumb with an answer, and why it points down. It goes when the conversation is deleted."""
+    await context.threads.call(
+        context.services.conversations.feedback,
+        actor,
+        message_id,
+        body.value,
+        body.reason,
+        body.text,
+        conversation_id,
+    )
+    return Response(status_code=204)
 
 
 @router.post(

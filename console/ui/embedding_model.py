@@ -12,6 +12,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.rights import as_visitor
 from console.ui.shared.formatting import count, escape, minutes, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import remedies_in, remedy_links
 from services.core.actor import Permission
 from services.core.i18n import _
 from services.knowledge.model_change import ModelChange
@@ -96,6 +97,7 @@ def _state(status: ModelChangeStatus) -> None:
         st.caption(escape(text.format(person=status.person or _("the service"), time=when)))
     elif status.stage is ChangeStage.FAILED:
         st.error(escape(f"{status.error} {status.hint}".strip()), icon=":material/error:")
+        remedy_links(remedies_in(status.error, status.hint))
 
 
 def _progress_text(status: ModelChangeStatus, coming: ModelFacts) -> str:

@@ -19,6 +19,7 @@ from console.ui.current_actor import acting_as_page
 from console.ui.reader import speak_to_reader
 from console.ui.session_state import Notices, notify_problem, state_of
 from console.ui.shared.formatting import escape
+from console.ui.shared.remedy_links import show_problem
 from services.core.errors import MillpondError
 from services.core.i18n import _
 from services.memory.refusal import memory_refused
@@ -69,7 +70,7 @@ def show_error(error: Exception) -> bool:
     if isinstance(error, MemoryError):
         error = memory_refused(error) or error
     if isinstance(error, MillpondError):
-        st.error(escape(error.hint) or " ", title=escape(error.message), icon=":material/error:")
+        show_problem(error.message, error.hint)
         return True
     reference = secrets.token_hex(4)
     log.error("defect", reference=reference, exc_info=error)
@@ -97,4 +98,4 @@ def show_notices() -> None:
         if notice.kind == "done":
             st.toast(escape(notice.text), icon=":material/check:")
         else:
-            st.error(escape(notice.hint) or " ", title=escape(notice.text), icon=":material/error:")
+            show_problem(notice.text, notice.hint)

@@ -13,6 +13,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import notify
 from console.ui.shared.formatting import count, escape, milliseconds, plain, signed_size, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import OF_COMPONENT, Remedy, remedy_links
 from services.app.container import Services
 from services.core.actor import Permission
 from services.core.cache import CacheStats
@@ -61,6 +62,8 @@ def _figures(services: Services) -> None:
     with st.grid(4, gap="small"):
         for place, (label, value) in enumerate(figures):
             st.metric(label, value, border=True, help=measured if place == 0 else None)
+    if counts.jobs_failed:
+        remedy_links([Remedy.FAILED_DOCUMENTS])
 
 
 def _checks(services: Services) -> None:
@@ -70,6 +73,8 @@ def _checks(services: Services) -> None:
         for check in readiness.checks
     }
     st.table(rows, border="horizontal")
+    troubled = [check for check in readiness.checks if check.warning or not check.ok]
+    remedy_links(OF_COMPONENT[check.name] for check in troubled if check.name in OF_COMPONENT)
     minutes = int((time.time() - services.started_at) // 60)
     st.caption(plural("Running for {count} minute.", "Running for {count} minutes.", minutes))
 

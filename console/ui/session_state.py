@@ -26,6 +26,7 @@ class Query(StrEnum):
     """Parameters of the address bar: a link opens the same view."""
 
     CONVERSATION = "conversation"
+    SOURCE = "source"  # chat page: an answer's id and the number of a citation
     DOCUMENT = "document"
     COLLECTION = "collection"  # documents page: a collection's id
     FIND = "find"  # documents page: part of a name
@@ -166,15 +167,26 @@ class OpenPage:
 class ChatState:
     """Chat page: the visible window of messages, and the question being edited.
 
-    `conversation` is the one that was shown last, "" for a new one. `before` is the id of the message that the window
-    ends before; None shows the newest. The `draft` fields belong to a conversation that is not stored yet.
+    `conversation` is the one that was shown last, "" for a new one; `source` the one open beside it, as the address has
+    it. `before` is the id of the message that the window ends before; None shows the newest. The `draft` fields belong
+    to a conversation that is not stored yet.
     """
 
     before: int | None = None
     editing: int | None = None
     conversation: str = ""
+    source: str = ""
     draft_collections: tuple[int, ...] = ()
     draft_turns: int | None = None
+
+
+@dataclass
+class SourceState:
+    """Chat page: of the open source, by answer and document, how many passages are shown around what is cited."""
+
+    of: tuple[int, int] = (0, 0)
+    before: int = 0
+    after: int = 0
 
 
 @dataclass(frozen=True)
@@ -335,3 +347,11 @@ def set_query(name: Query, value: str | int | None) -> None:
         st.query_params.pop(name, None)
     else:
         st.query_params[name] = str(value)
+
+
+def set_queries(values: Mapping[Query, str | int | None]) -> None:
+    """Set several parameters of the address bar as one step of the browser's history; None or "" removes one."""
+    names = {name.value for name in values}
+    kept = {name: value for name, value in st.query_params.to_dict().items() if name not in names}
+    kept |= {name.value: str(value) for name, value in values.items() if value not in {None, ""}}
+    st.query_params.from_dict(kept)

@@ -55,4 +55,5 @@ def masked_messages(messages: Iterable[Message]) -> Iterable[Message]:
             hint=mask(message.hint),
             citations=masked_citations(message.citations),
             corrections=tuple((mask(typed), mask(read)) for typed, read in message.corrections),
+            feedback_text=mask(message.feedback_text),
         )

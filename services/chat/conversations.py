@@ -21,7 +21,7 @@ from services.chat.history_window import HistoryWindows, Turn
 from services.chat.quote_store import StoredQuotes
 from services.chat.quoted_answer import without_hint
 from services.chat.store import ChatStore
-from services.chat.types import Conversation, FoundConversation, Message, MessageRole
+from services.chat.types import Conversation, FeedbackReason, FoundConversation, Message, MessageRole
 from services.chat.withheld import WithheldAnswers
 from services.core.actor import Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
@@ -35,6 +35,7 @@ from services.core.settings import Settings
 
 TITLE_CHARACTERS = 200
 DERIVED_TITLE_CHARACTERS = 60
+FEEDBACK_CHARACTERS = 300
 MAX_HISTORY_TURNS = 50
 _PAGE = 100  # conversations that are listed at once for an export
 
@@ -94,6 +95,10 @@ class Conversations:
             for each in found
         ]
 
+    def titled(self, actor: Actor, query: str, limit: int = 100) -> list[Conversation]:
+        """Return conversations, the newest activity first, whose title contains `query`; no message is read."""
+        return self._store.titled(_person(actor), sanitize(query).strip(), limit)
+
     def _hidden(self, actor: Actor, words: str) -> list[int]:
         """Return the documents by whose answers `actor` finds nothing; none where no words are searched for."""
         if not words or actor.readable() is None:
@@ -151,12 +156,24 @@ class Conversations:
         self.conversation(actor, conversation_id)
         return self._withheld.messages(actor, self._store.newest_messages(conversation_id, max(1, limit), before))
 
-    def feedback(self, actor: Actor, message_id: int, value: int) -> None:
-        """Store feedback for an answer: 1 up, -1 down, 0 none."""
+    def feedback(  # noqa: PLR0917 - all of one answer
+        self,
+        actor: Actor,
+        message_id: int,
+        value: int,
+        reason: FeedbackReason | None = None,
+        text: str = "",
+        conversation_id: str = "",
+    ) -> None:
+        """Store feedback for an answer (of `conversation_id`, where that is given): 1 up, -1 down, 0 none.
+
+        Why it was marked down is kept with -1 alone, `text` as one line of at most 300 characters.
+        """
         person = _person(actor)
         if value not in {-1, 0, 1}:
             raise BadInputError(_("Feedback is -1, 0 or 1."), _("Send one of these values."))
-        if not 0 < message_id < 2**63 or not self._store.set_feedback(message_id, person, value):
+        why = (reason or "", _one_line(text)[:FEEDBACK_CHARACTERS].rstrip()) if value < 0 else ("", "")
+        if not 0 < message_id < 2**63 or not self._store.set_feedback(message_id, person, value, *why, conversation_id):
             raise NotFoundError(_("There is no such answer."), _("It may have been replaced; reload the page."))
 
     def export(self, actor: Actor, conversation_id: str, form: Literal["markdown", "json"] = "markdown") -> str:

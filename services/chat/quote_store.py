@@ -137,6 +137,7 @@ def _erased(citations: list[dict[str, Any]], wanted: set[int]) -> dict[str, Any]
         "text": _("This answer was erased: it was written from a document that was deleted."),
         "citations": json.dumps(changed, ensure_ascii=False),
         "corrections": "[]",
+        "feedback_text": "",
     }
 
 

@@ -12,7 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.chat.types import AnswerCost, AnswerState, Citation, Conversation, FinishReason, Message, MessageRole
+from services.chat.types import (
+    AnswerCost,
+    AnswerState,
+    Citation,
+    Conversation,
+    FeedbackReason,
+    FinishReason,
+    Message,
+    MessageRole,
+)
 from services.core.database import Database, metadata
 from services.core.kept_column import KeptText
 
@@ -50,6 +59,9 @@ messages = sa.Table(
     sa.Column("hint", KeptText, nullable=False, default=""),
     sa.Column("finish_reason", sa.String(20), nullable=False, server_default=FinishReason.STOP.value),
     sa.Column("corrections", sa.Text, nullable=False, server_default="[]"),  # JSON
+    # Why an answer was marked down, and what the person wrote about it.
+    sa.Column("feedback_reason", sa.String(32), nullable=False, server_default=""),
+    sa.Column("feedback_text", sa.Text, nullable=False, server_default=""),
     sa.Index("messages_of_conversation", "conversation_id", "id"),
     sqlite_autoincrement=True,  # ids of deleted messages are never used again
 )
@@ -196,6 +208,20 @@ class ChatStore:
         with self._database.read() as connection:
             return [_conversation(row) for row in connection.execute(select.limit(limit).offset(offset))]
 
+    def titled(self, person: Person, query: str, limit: int) -> list[Conversation]:
+        """Return a person's conversations whose title contains `query` (any case), most recently active first."""
+        select = (
+            _with_counts()
+            .where(
+                conversations.c.person_id.is_not_distinct_from(person),
+                conversations.c.title.icontains(query, autoescape=True),
+            )
+            .order_by(conversations.c.updated_at.desc(), conversations.c.id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [_conversation(row) for row in connection.execute(select)]
+
     def matching_texts(
         self, conversation_ids: Collection[str], query: str, withheld: Collection[int]
     ) -> dict[str, str]:
@@ -229,6 +255,8 @@ class ChatStore:
                 hint=message.hint,
                 finish_reason=message.finish_reason.value,
                 corrections=json.dumps(message.corrections, ensure_ascii=False),
+                feedback_reason=message.feedback_reason or "",
+                feedback_text=message.feedback_text,
             )
         )
         key = added.inserted_primary_key
@@ -244,9 +272,15 @@ class ChatStore:
         own = sa.select(conversations.c.id).where(*_own(conversation_id, person)).scalar_subquery()
         connection.execute(messages.delete().where(messages.c.conversation_id == own, messages.c.id >= first_id))
 
-    def set_feedback(self, message_id: int, person: Person, value: int) -> bool:
-        """Set an answer's feedback; return whether there is such an answer in the person's conversations."""
+    def set_feedback(  # noqa: PLR0917 - all of one answer
+        self, message_id: int, person: Person, value: int, reason: str, text: str, conversation_id: str = ""
+    ) -> bool:
+        """Set an answer's feedback; return whether there is such an answer in the person's conversations, or in that
+        one of them.
+        """
         own = sa.select(conversations.c.id).where(conversations.c.person_id.is_not_distinct_from(person))
+        if conversation_id:
+            own = own.where(conversations.c.id == conversation_id)
         with self._database.write() as connection:
             done = connection.execute(
                 messages.update()
@@ -255,7 +289,7 @@ class ChatStore:
                     messages.c.role == MessageRole.ASSISTANT.value,
                     messages.c.conversation_id.in_(own),
                 )
-                .values(feedback=value)
+                .values(feedback=value, feedback_reason=reason, feedback_text=text)
             )
             return done.rowcount > 0
 
@@ -342,6 +376,8 @@ def _message(row: Any) -> Message:
         hint=row.hint,
         finish_reason=FinishReason(row.finish_reason),
         corrections=tuple((typed, read) for typed, read in json.loads(row.corrections)),
+        feedback_reason=FeedbackReason(row.feedback_reason) if row.feedback_reason else None,
+        feedback_text=row.feedback_text,
     )
 
 

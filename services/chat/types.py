@@ -129,6 +129,16 @@ class FinishReason(StrEnum):
     TOOL_CALLS = "tool_calls"
 
 
+class FeedbackReason(StrEnum):
+    """What is wrong with an answer, as the person says who marked it down."""
+
+    WRONG = "wrong"
+    NOT_IN_DOCUMENTS = "not_in_documents"
+    WRONG_SOURCE = "wrong_source"
+    INCOMPLETE = "incomplete"
+    OTHER = "other"
+
+
 class BackendKind(StrEnum):
     """The kinds of chat back ends."""
 
@@ -215,7 +225,7 @@ class AnswerCost:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One stored message; `feedback` is -1, 0 or 1.
+    """One stored message; `feedback` is -1, 0 or 1. Of -1 it may be known why: a reason, and a line by the person.
 
     `corrections` are words of the question that no document has, each with the word that was searched for instead.
     """
@@ -234,6 +244,8 @@ class Message:
     hint: str = ""
     finish_reason: FinishReason = FinishReason.STOP
     corrections: tuple[tuple[str, str], ...] = ()
+    feedback_reason: FeedbackReason | None = None
+    feedback_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

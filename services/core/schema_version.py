@@ -23,6 +23,7 @@ REVISIONS = (
     "0005_usage",
     "0006_recognition",
     "0007_embedding_models",
+    "0008_feedback_reasons",
 )
 HEAD = REVISIONS[-1]
 

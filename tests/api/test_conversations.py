@@ -73,6 +73,24 @@ def test_a_whole_answer_in_one_piece(server: Server, conversation: str) -> None:
     assert answer.json()["state"] == "complete"
 
 
+def test_why_an_answer_is_bad_is_kept_with_it(server: Server, conversation: str) -> None:
+    """Programs that show answers tell the reason as pages do; no other one, and of answers of this conversation."""
+    path = f"/api/conversations/{conversation}"
+    question = {"question": "How often is the millstone dressed?", "stream": False}
+    answer = server.client.post(f"{path}/questions", json=question).json()
+    assert (answer["feedback"], answer["feedback_reason"], answer["feedback_text"]) == (0, None, "")
+    place = f"messages/{answer['id']}/feedback"
+    said = {"value": -1, "reason": "not_in_documents", "text": "Nobody says so."}
+    assert server.client.put(f"{path}/{place}", json=said).status_code == 204
+    stored = server.client.get(f"{path}/messages").json()["messages"][1]
+    assert (stored["feedback"], stored["feedback_reason"], stored["feedback_text"]) == tuple(said.values())
+    for wrong in ({"value": 2}, said | {"reason": "ugly"}, said | {"text": "x" * 301}):
+        assert server.client.put(f"{path}/{place}", json=wrong).status_code == 422
+    other = server.client.post("/api/conversations", json={}).json()["id"]
+    assert server.client.put(f"/api/conversations/{other}/{place}", json=said | {"value": 1}).status_code == 404
+    assert server.client.get(f"{path}/messages").json()["messages"][1] == stored
+
+
 def test_a_search_says_where_it_found_the_words(server: Server, conversation: str) -> None:
     """Whoever searches sees why a conversation is there, without reading it."""
     question = {"question": "How often is the millstone dressed?", "stream": False}

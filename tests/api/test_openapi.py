@@ -41,6 +41,7 @@ _ACCOUNTS = "Accounts over HTTP: `/api/people`, `/api/groups`, `/api/account`"
 _MODEL_CHANGE = "A data folder keeps its embedding model."
 _PROFILES = "`GET /api/tracing/snapshots/{snapshot_id}/profile`"
 _EXCERPT = "`GET /api/conversations` with a `query` gives each an `excerpt`"
+_FEEDBACK = "`PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback`"
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "maxLength", "pattern"}
 _FAILED = re.compile(r" / answers / [45def]\w+( /|$)")
 _READ = "answers / 200 / application/json / schema"
@@ -53,6 +54,7 @@ _RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document
 _PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
 _REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
+    "PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback": _FEEDBACK,
     f"GET /api/conversations / {_READ} / properties / conversations / items / properties / excerpt": _EXCERPT,
     f"GET /api/conversations / {_READ} / properties / conversations / items / required / excerpt": _EXCERPT,
     f"GET /api/documents / {_READ} / properties / documents / items / properties / recognition": _RECOGNITION,

@@ -65,9 +65,8 @@ def test_formulas_tables_code_and_links_in_answers(page: Page, console: Server) 
     expect(page.locator("[data-testid=stChatMessage] pre").filter(has_text="turbine --restart")).to_be_visible()
     nothing_foreign(page)
     source(page, "turbine").click()
-    expect(page.get_by_role("dialog").locator(".katex").first).to_be_visible()
-    expect(page.get_by_role("dialog").locator("table").first).to_be_visible()
-    page.keyboard.press("Escape")
+    expect(page.locator(".st-key-source-panel").locator(".katex").first).to_be_visible()
+    expect(page.locator(".st-key-source-panel").locator("table").first).to_be_visible()
 
     with model_server() as model:
         model.script = lambda body: answer(body, ANSWER)

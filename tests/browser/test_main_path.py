@@ -68,23 +68,38 @@ def take_in(page: Page, console: Server) -> dict[str, int]:
 
 
 def ask_in_two_languages(page: Page) -> None:
-    """Ask in English, open the source on its page with its words marked, then ask in Chinese."""
+    """Ask in English, open the source beside it on its page with its words marked, then ask in Chinese meanwhile."""
     page.get_by_role("link", name="Chat", exact=True).click()
     ask(page, "How often are the seals of the sluice gate inspected?")
     answered(page, 1)
     expect(page.get_by_text("every fourteen weeks").first).to_be_visible()
     expect(page).to_have_url(re.compile(r"conversation="))
     source(page, rf"manual\.pdf, p\. {ON_PAGE}").click()
-    drawer = page.get_by_role("dialog")
-    expect(drawer.locator(".stMarkdownColoredBackground").filter(has_text="by the keeper").first).to_be_visible()
-    expect(drawer.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(drawer).to_have_count(0)
+    panel = page.locator(".st-key-source-panel")
+    expect(panel.locator(".stMarkdownColoredBackground").filter(has_text="by the keeper").first).to_be_visible()
+    expect(panel.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"source=\d+\.\d+"))
+    ends = page.locator(".st-key-conversation").evaluate("found => found.getBoundingClientRect().right")
+    assert ends <= panel.evaluate("found => found.getBoundingClientRect().left")
 
     ask(page, "石磨的刻槽多久打磨一次？")
     answered(page, 2)
     expect(page.get_by_text("每九十天").first).to_be_visible()
     expect(source(page, "手册")).to_be_visible()
+    expect(panel.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_in_viewport()
+    page.reload()
+    expect(panel.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_visible()
+    page.set_viewport_size({"width": 700, "height": 900})
+    expect(panel.get_by_role("button", name="Close")).to_be_in_viewport()
+    expect(page.get_by_placeholder("Ask your documents")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1440, "height": 900})
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("source="))
+    page.go_back()
+    expect(panel.get_by_role("img", name=f"Page {ON_PAGE}")).to_be_visible()
+    page.go_forward()
+    expect(panel).to_have_count(0)
 
 
 def stop_an_answer(page: Page, conversation: str) -> None:
@@ -123,9 +138,9 @@ def test_from_upload_to_deletion(page: Page, console: Server) -> None:
 
     page.goto(conversation)
     source(page, "manual").click()
-    expect(page.get_by_role("dialog").get_by_text("The document was deleted")).to_be_visible()
-    page.keyboard.press("Escape")
+    expect(page.locator(".st-key-source-panel").get_by_text("The document was deleted")).to_be_visible()
     page.get_by_role("button", name="New conversation").click()
+    expect(page.locator(".st-key-source-panel")).to_have_count(0)
     answered(page, 0)  # what is typed goes to the conversation that is shown
     ask(page, "How often are the seals of the sluice gate inspected?")
     answered(page, 1)

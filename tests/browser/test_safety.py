@@ -41,9 +41,8 @@ def test_hostile_names_and_texts_stay_text(page: Page, console: Server) -> None:
     ask(page, "What is the heron's nest made of? <b onclick=alert(1)>x</b> ![q](http://evil.example/q.png)")
     answered(page, 1)
     source(page, "").click()
-    expect(page.get_by_role("dialog").get_by_text("willow twigs").first).to_be_visible()
+    expect(page.locator(".st-key-source-panel").get_by_text("willow twigs").first).to_be_visible()
     untouched(page)
-    page.keyboard.press("Escape")
 
     page.goto("/retrieval")
     page.get_by_label("Query").fill("heron nest <script>window.pwned=1</script>")

@@ -82,6 +82,8 @@ def test_exports_are_masked_by_setting(
 ) -> None:
     """A file that leaves the house has numbers in it although the setting forbids it, or has none although it may."""
     name, _events = asked(answering, conversations)
+    answer = conversations.messages(SERVICE, name)[1]
+    conversations.feedback(SERVICE, answer.id, -1, text="The number 138 1234 5678 is an old one.")
     as_is = conversations.export(SERVICE, name, form)  # type: ignore[arg-type] # one of the two
     assert "138 1234 5678" in as_is
     masking = Conversations(database, settings.model_copy(update={"mask_exports": True}))

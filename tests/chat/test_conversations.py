@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.chat.conversations import Conversations, title_of
-from services.chat.types import AnswerState, Citation, Message, MessageRole
+from services.chat.types import AnswerState, Citation, FeedbackReason, Message, MessageRole
 from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.errors import BadInputError, ConflictError, NotFoundError
@@ -165,6 +165,35 @@ def test_feedback_is_stored_for_answers_only(conversations: Conversations) -> No
         conversations.feedback(SERVICE, question.id, 1)
     with pytest.raises(NotFoundError):
         conversations.feedback(SERVICE, 10**30, 1)
+
+
+def test_why_an_answer_is_marked_down_is_kept_with_it(conversations: Conversations) -> None:
+    """As one line of bounded length, in the export too, with -1 alone, and only of an answer of that conversation."""
+    talked = talk(conversations, "question", "answer")
+    other = talk(conversations, "another", "one")
+    answer = conversations.messages(SERVICE, talked)[1]
+    text = "It is\nblue.\u202e " + "x" * 500
+    conversations.feedback(SERVICE, answer.id, -1, FeedbackReason.WRONG, text, talked)
+    stored = conversations.messages(SERVICE, talked)[1]
+    assert (stored.feedback, stored.feedback_reason) == (-1, FeedbackReason.WRONG)
+    assert stored.feedback_text == "It is blue. " + "x" * 288
+    assert json.loads(conversations.export(SERVICE, talked, "json"))["messages"][1]["feedback_reason"] == "wrong"
+    with pytest.raises(NotFoundError):
+        conversations.feedback(SERVICE, answer.id, 1, conversation_id=other)
+    assert conversations.messages(SERVICE, talked)[1].feedback == -1
+    conversations.feedback(SERVICE, answer.id, 1, FeedbackReason.WRONG, text)
+    stored = conversations.messages(SERVICE, talked)[1]
+    assert (stored.feedback, stored.feedback_reason, stored.feedback_text) == (1, None, "")
+
+
+@pytest.mark.parametrize("title", ["About the 水车", "100%_ done"])
+def test_a_title_is_found_behind_newer_messages_with_its_words(conversations: Conversations, title: str) -> None:
+    """Fails if messages are searched too and push it out, or % and _ stand for anything."""
+    wanted = talk(conversations, "question", title=title)
+    for number in range(5):
+        talk(conversations, f"{number} {title}", title="Something else, 100 percent")
+    assert [each.id for each in conversations.titled(SERVICE, title.upper(), limit=1)] == [wanted]
+    assert conversations.titled(SERVICE, "nothing") == []
 
 
 def test_the_json_export_holds_everything(conversations: Conversations) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from services.chat.conversations import Conversations
 from services.chat.store import citations_of, messages
-from services.chat.types import Citation, Message, MessageRole
+from services.chat.types import Citation, FeedbackReason, Message, MessageRole
 from services.core.actor import SERVICE
 from services.core.database import Database
 from services.core.document_quotes import Quoted
@@ -56,6 +56,8 @@ def test_erased_answers_keep_nothing_of_the_document(conversations: Conversation
     """Words, names and headings are gone; the question and what other documents said stay."""
     name = answered(conversations, quote(1, "secret plan.txt"), quote(2, "other.txt"))
     other = answered(conversations, quote(2))
+    answer = conversations.messages(SERVICE, name)[1]
+    conversations.feedback(SERVICE, answer.id, -1, FeedbackReason.WRONG, "The secret plan says otherwise.")
     assert conversations.quotes.erase([1]) == Quoted(1, 1)
     question, answer = conversations.messages(SERVICE, name)
     assert question.text == "What does it say?"
@@ -68,6 +70,7 @@ def test_erased_answers_keep_nothing_of_the_document(conversations: Conversation
         for turn in conversations.turns(SERVICE, conversations.conversation(SERVICE, name))
     )
     assert conversations.messages(SERVICE, other)[1].text == "It says: the words of the plan."
+    assert (answer.feedback, answer.feedback_reason, answer.feedback_text) == (-1, FeedbackReason.WRONG, "")
     with database.read() as connection:
         row = connection.execute(sa.select(messages).where(messages.c.id == answer.id)).one()
     assert "secret" not in json.dumps([str(value) for value in row])

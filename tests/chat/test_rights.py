@@ -80,6 +80,7 @@ def talk(conversations: Conversations, who: Actor, *documents: int) -> str:
 CONVERSATIONS: dict[str, Callable[[Conversations, Actor, str], object]] = {
     "conversations": lambda c, who, _name: c.conversations(who, "valves"),
     "found_conversations": lambda c, who, _name: c.found_conversations(who, "valves"),
+    "titled": lambda c, who, _name: c.titled(who, "valves"),
     "conversation": lambda c, who, name: c.conversation(who, name),
     "rename": lambda c, who, name: c.rename(who, name, "Mine"),
     "set_history_turns": lambda c, who, name: c.set_history_turns(who, name, 1),

@@ -10,7 +10,15 @@ from streamlit.testing.v1.element_tree import Button
 from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
 from services.app.container import Services
-from services.chat.types import AnswerState, BackendChoice, BackendKind, Citation, Message, MessageRole
+from services.chat.types import (
+    AnswerState,
+    BackendChoice,
+    BackendKind,
+    Citation,
+    FeedbackReason,
+    Message,
+    MessageRole,
+)
 from services.core.actor import SERVICE
 from services.knowledge.types import Document
 from tests.chat.model_server import model_server
@@ -96,6 +104,79 @@ def test_one_button_for_each_document_opens_all_its_quotes(app: AppTest, add: Ad
     assert len(marked) == 2
     assert all(quote in text for quote, text in zip(quotes, marked, strict=True))
     assert not app.exception
+
+    # It lies beside: the question field is there, and the address opens it again.
+    answer = services.conversations.messages(SERVICE, conversation.id)[-1]
+    assert not app.chat_input(key=Key.CHAT_INPUT).disabled
+    assert app.query_params["source"] == f"{answer.id}.1"
+    assert app.button(key="source-previous").disabled
+    app.button(key="source-next").click().run()
+    assert app.query_params["source"] == f"{answer.id}.2"
+    assert app.button(key="source-next").disabled
+    app.button(key="source-previous").click().run()
+    again = AppTest.from_file(app._script_path, default_timeout=30)
+    again.query_params["conversation"], again.query_params["source"] = conversation.id, f"{answer.id}.2"
+    again.run()
+    assert again.button(key="source-next").disabled
+    again.button(key="source-close").click().run()
+    assert "source" not in again.query_params
+    assert not [element for element in again.markdown if ":orange-background[" in element.value]
+    assert again.query_params["conversation"] == conversation.id
+
+
+def test_a_source_is_read_on(app: AppTest, add: Add, services: Services) -> None:
+    """What stands before and after the passage is a click away, and no more of it is offered than there is."""
+    text = "The wheel turns on its axle of ash wood. " * 40
+    document = add("mill.md", "\n\n".join(f"# Part {number}\n\n{text}" for number in range(3)))
+    chunks = services.library.reader.chunks(SERVICE, document.id)
+    assert len(chunks) > 2
+    conversation = services.conversations.create(SERVICE, title="On")
+    citation = Citation(1, chunks[1].id, document.id, "mill.md", quote="axle of ash wood")
+    message = Message(0, conversation.id, MessageRole.ASSISTANT, "So [1].", datetime.now(UTC), citations=(citation,))
+    stored = services.conversations.replace_from(SERVICE, None, message)
+    app.query_params["conversation"], app.query_params["source"] = conversation.id, f"{stored.id}.1"
+    app.run()
+    assert not [button for button in app.button if button.key == "source-next"]  # it cites one passage
+    assert [":orange-background[" in each for each in passages(app)] == [True]
+    app.button(key="source-before").click().run()
+    assert [":orange-background[" in each for each in passages(app)] == [False, True]
+    assert not [button for button in app.button if button.key == "source-before"]
+    app.button(key="source-after").click().run()
+    assert [":orange-background[" in each for each in passages(app)] == [False, True, False]
+    assert not app.exception
+
+
+def passages(app: AppTest) -> list[str]:
+    return [element.value for element in app.markdown if "axle of" in element.value]
+
+
+def test_a_source_goes_with_its_conversation(app: AppTest, add: Add, services: Services) -> None:
+    """Opening another one, or a link to an answer that was replaced, shows nothing of the wrong answer."""
+    add("mill.txt", MILL)
+    other = services.conversations.create(SERVICE, title="Other")
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    source = next(button for button in app.button if button.key and button.key.startswith("cite-"))
+    source.click().run()
+    opened = app.query_params["source"]
+    app.button(key=f"conversation-{other.id}").click().run()
+    assert "source" not in app.query_params
+    app.query_params["source"] = opened
+    app.run()
+    assert [warning.value for warning in app.warning] == ["The answer was replaced, or the link is wrong."]
+    assert not [element for element in app.markdown if ":orange-background[" in element.value]
+    app.button(key="source-close").click().run()
+    assert not app.warning
+
+
+def test_the_button_of_an_open_source_closes_it(app: AppTest, add: Add) -> None:
+    """Whoever opened it with a click closes it with the next one."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    for is_open in (True, False):
+        next(button for button in app.button if button.key and button.key.startswith("cite-")).click().run()
+        assert ("source" in app.query_params) is is_open
 
 
 def test_that_no_model_is_connected_is_said_once(app: AppTest, add: Add, services: Services) -> None:
@@ -209,6 +290,32 @@ def test_thumbs_are_stored(app: AppTest, add: Add, services: Services) -> None:
     answer = services.conversations.messages(SERVICE, conversation.id)[-1]
     app.feedback(key=f"feedback-{answer.id}").set_value(1).run()
     assert services.conversations.messages(SERVICE, conversation.id)[-1].feedback == 1
+    assert not app.pills
+
+
+def test_a_thumb_down_is_asked_why(app: AppTest, add: Add, services: Services) -> None:
+    """The reason and a line are stored at once, and shown after a reload; another thumb takes them back."""
+    add("mill.txt", MILL)
+    app.run()
+    ask(app, "How often are the seals inspected?")
+    [conversation] = services.conversations.conversations(SERVICE)
+    answer = services.conversations.messages(SERVICE, conversation.id)[-1]
+    app.feedback(key=f"feedback-{answer.id}").set_value(0).run()
+    app.pills(key=f"feedback-reason-{answer.id}").set_value(FeedbackReason.WRONG_SOURCE).run()
+    app.text_input(key=f"feedback-text-{answer.id}").set_value("The *book* is blue.").run()
+    stored = services.conversations.messages(SERVICE, conversation.id)[-1]
+    assert (stored.feedback, stored.feedback_reason) == (-1, FeedbackReason.WRONG_SOURCE)
+    assert stored.feedback_text == "The *book* is blue."
+    other = AppTest.from_file(app._script_path, default_timeout=30)
+    other.query_params["conversation"] = conversation.id
+    other.run()
+    assert other.pills(key=f"feedback-reason-{answer.id}").value == FeedbackReason.WRONG_SOURCE
+    assert other.text_input(key=f"feedback-text-{answer.id}").value == "The *book* is blue."
+    other.feedback(key=f"feedback-{answer.id}").set_value(1).run()
+    stored = services.conversations.messages(SERVICE, conversation.id)[-1]
+    assert (stored.feedback, stored.feedback_reason, stored.feedback_text) == (1, None, "")
+    assert not other.pills
+    assert not other.exception
 
 
 def test_the_last_question_can_be_edited_and_asked_again(app: AppTest, add: Add, services: Services) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -14,6 +15,7 @@ from console.ui.keyboard.palette import found_entries, standing_entries
 from console.ui.keyboard.shortcuts import FIELDS, shortcuts
 from console.ui.session_state import Key
 from services.app.container import Services
+from services.chat.types import Message, MessageRole
 from services.core.actor import SERVICE, Role
 from services.knowledge.types import Document
 from tests.actors import person, reader_of
@@ -61,6 +63,16 @@ def test_the_palette_finds_what_one_may_read(services: Services, add: Add) -> No
     assert sorted(each["label"] for each in found) == ["About the pond", "pond plan.txt", "pond secret.txt"]
     assert [each["label"] for each in found_entries(services, reader_of(shown.id), "pond")] == ["pond plan.txt"]
     assert found_entries(services, SERVICE, "otter") == []
+
+
+def test_the_palette_finds_a_title_behind_newer_talk_of_it(services: Services) -> None:
+    """Fails if it looks through the newest conversations that speak of it, and the one of that name is none of them."""
+    services.conversations.create(SERVICE, title="About the pond")
+    for number in range(41):
+        conversation = services.conversations.create(SERVICE, title=f"Talk {number}")
+        question = Message(0, conversation.id, MessageRole.USER, "Is the pond deep?", datetime.now(UTC))
+        services.conversations.add_question(SERVICE, question)
+    assert [each["label"] for each in found_entries(services, SERVICE, "the pond")] == ["About the pond"]
 
 
 def test_the_list_names_the_shortcuts(app: AppTest) -> None:

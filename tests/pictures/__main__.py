@@ -63,7 +63,7 @@ def _take(browser: Browser, server: Server, shelf: Shelf, folder: Path) -> None:
         expect(page.locator("[class*=st-key-foot-]")).to_have_count(number, timeout=60_000)
     _shoot(page, folder / "chat.png")
     page.locator("[class*=st-key-cite-]").get_by_role("button", name=shelf.cited).first.click()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator(".st-key-source-panel")).to_be_visible()
     _shoot(page, folder / "source.png")
     page.goto("/retrieval")
     page.locator("textarea").first.fill(shelf.query)

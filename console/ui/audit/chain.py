@@ -11,6 +11,7 @@ from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, time_of_day
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import remedies_in, remedy_links
 from services.app.container import Services
 from services.audit.audit_log import AuditState
 from services.audit.audit_trail import VerifiedAudit
@@ -48,6 +49,7 @@ def _sentence(state: AuditState, verified: VerifiedAudit | None) -> None:
             state.waiting,
         )
         st.warning(escape(text), icon=":material/save:")
+        remedy_links(remedies_in(text))
     if verified is None:
         text = (
             plural(

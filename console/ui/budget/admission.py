@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from console.navigation import PageName, may_open, page
 from console.ui.budget.gauge import PERIOD_SECONDS
-from console.ui.current_actor import page_actor
 from console.ui.error_boundary import guarded
 from console.ui.shared.formatting import count, escape, minutes, shorten, size
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import Remedy, remedy_links
 from services.app.container import Services
 from services.core.actor import person_name
 from services.core.admission import Admission, Gate
@@ -115,6 +114,5 @@ def refusal_banner(admission: Admission, *gates: Gate) -> None:
                 title=_("{what} are refused at present").format(what=escape(gate_name(gate))),
                 icon=":material/front_hand:",
             )
-            if may_open(page_actor(), PageName.BUDGET):
-                st.page_link(page(PageName.BUDGET), label=_("Decisions of the memory budget"), icon=":material/speed:")
+            remedy_links([Remedy.MEMORY])
     heartbeat("refusal", _BANNER_SECONDS)

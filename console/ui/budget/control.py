@@ -13,6 +13,7 @@ from console.ui.session_state import Key, notify
 from console.ui.shared import dialogs
 from console.ui.shared.formatting import count, escape, minutes
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import remedies_in, remedy_links
 from services.app.container import Services
 from services.core.i18n import _, plural
 from services.operations.restarts import RestartPhase, RestartState
@@ -77,7 +78,9 @@ def alerts_view(services: Services) -> None:
     state, why = services.webhook.state(), disabled_reason(services)
     st.subheader(_("Alerts"), anchor=False)
     if not state.address:
-        st.caption(_("Not configured: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts."))
+        unset = _("Not configured: set MILLPOND_WEBHOOK_URL to send changes of level, refusals and restarts.")
+        st.caption(unset)
+        remedy_links(remedies_in(unset))
         return
     signed = _("signed") if state.signed else _("not signed")
     st.caption(escape(_("Sent to {address}, {signed}").format(address=state.address, signed=signed)))

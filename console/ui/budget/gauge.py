@@ -10,6 +10,7 @@ from console.ui.charts.palette import colour
 from console.ui.error_boundary import guarded, rerun_for_notices
 from console.ui.shared.formatting import escape, minutes, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import Remedy, remedy_links
 from services.app.container import Services
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -48,6 +49,8 @@ def gauge_view(services: Services) -> None:
             st.caption(line)
     if state.warning:
         st.warning(escape(state.warning), icon=":material/warning:")
+    if state.warning or not state.budget.limit:
+        remedy_links([Remedy.SETTINGS])
     heartbeat("budget-head", PERIOD_SECONDS)
 
 

@@ -12,7 +12,7 @@ from console.ui.chat.copy_button import copy_link_button
 from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor
-from console.ui.session_state import ChatState, Key, OpenPage, Query, query, set_query, state_of
+from console.ui.session_state import ChatState, Key, OpenPage, Query, query, set_queries, state_of
 from console.ui.shared.dialogs import confirm, open_dialog, prompt_for_name
 from console.ui.shared.formatting import escape, plain, shorten
 from console.ui.shared.page_heading import page_heading
@@ -224,16 +224,18 @@ def _where(conversation: FoundConversation, searched: str) -> str:
 
 def open_conversation(conversation_id: str) -> None:
     """Open a conversation; "" opens a new one."""
-    set_query(Query.CONVERSATION, conversation_id)
+    set_queries({Query.CONVERSATION: conversation_id, Query.SOURCE: None})
     state = state_of(ChatState)
-    state.conversation = conversation_id
+    state.conversation, state.source = conversation_id, ""
     state.before = state.editing = None
 
 
 def chosen_conversation() -> str:
-    """Return the id of the conversation in the address bar; on the way back from another page the one shown before."""
+    """Return the id of the conversation in the address bar; on the way back from another page the one shown before,
+    with its open source.
+    """
     name, state = query(Query.CONVERSATION), state_of(ChatState)
     if not name and state.conversation and state_of(OpenPage).entered:
         name = state.conversation
-        set_query(Query.CONVERSATION, name)
+        set_queries({Query.CONVERSATION: name, Query.SOURCE: state.source})
     return name

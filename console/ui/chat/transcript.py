@@ -6,23 +6,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 import streamlit as st
 
-from console.navigation import PageName, may_open, page
+from console.navigation import PageName, page
+from console.ui.chat.answer_feedback import feedback_reason, thumbs
 from console.ui.chat.copy_button import copy_button
 from console.ui.chat.question_field import focus_question_field
+from console.ui.chat.source_panel import open_source, opened_source, source_panel
 from console.ui.chat.starter_questions import starter_questions
 from console.ui.current_actor import page_actor, page_user
 from console.ui.error_boundary import attempt, guarded
 from console.ui.live_answers import LiveAnswer, LiveDraft, QuestionMode, live_answers
-from console.ui.rights import as_visitor
-from console.ui.session_state import ChatState, Key, Query, set_query, state_of
+from console.ui.session_state import ChatState, Key, Query, query, set_query, state_of
 from console.ui.shared.citations import citation_buttons
 from console.ui.shared.corrections import show_corrections
 from console.ui.shared.formatting import answer_markdown, count, escape, escape_block, milliseconds, signed_size
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import Remedy, remedies_in, remedy_links, show_problem
 from services.app.container import Services
 from services.chat.answer_stream import AnswerStream
 from services.chat.export import as_text, cut_words
@@ -44,6 +47,20 @@ def chat_view(services: Services, conversation: Conversation | None, live: LiveA
 
     `live` is the answer that was in progress before the conversation was read: the page is redrawn when it ends.
     """
+    with st.container(horizontal=True, key="chat-room"):
+        with st.container(key="conversation"):
+            _conversation(services, conversation, live)
+        if conversation is not None and opened_source() is not None:
+            source_panel(services, conversation.id)
+    focus_question_field(conversation.id if conversation else "", ready=live is None)
+    question = st.chat_input(
+        _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
+    )
+    if question:
+        _ask(services, conversation, question)
+
+
+def _conversation(services: Services, conversation: Conversation | None, live: LiveAnswer | None) -> None:
     messages = _shown(services, conversation)
     if live is not None and conversation is not None:
         messages = _with_question(messages, live, conversation.id)
@@ -57,12 +74,6 @@ def chat_view(services: Services, conversation: Conversation | None, live: LiveA
         else:
             _failure(conversation.id, messages)
     _model_hint(services, answered=bool(messages or live))
-    focus_question_field(conversation.id if conversation else "", ready=live is None)
-    question = st.chat_input(
-        _("Answering …") if live else _("Ask your documents"), key=Key.CHAT_INPUT, disabled=live is not None
-    )
-    if question:
-        _ask(services, conversation, question)
 
 
 def _shown(services: Services, conversation: Conversation | None) -> Sequence[Message]:
@@ -72,6 +83,7 @@ def _shown(services: Services, conversation: Conversation | None) -> Sequence[Me
     state = state_of(ChatState)
     if state.conversation != conversation.id:  # another one was opened
         state.conversation, state.before, state.editing = conversation.id, None, None
+    state.source = query(Query.SOURCE)
     messages = services.conversations.messages(
         page_actor(services), conversation.id, limit=_SHOWN + 1, before=state.before
     )
@@ -147,8 +159,7 @@ def _model_hint(services: Services, *, answered: bool) -> None:
         horizontal=True, horizontal_alignment=place, vertical_alignment="center", gap="small", key="no-model"
     ):
         st.caption(_("No language model is connected: answers quote the documents."), width="content")
-        if may_open(actor, PageName.SETTINGS):
-            st.page_link(page(PageName.SETTINGS), label=_("Connect one under Settings"), icon=":material/tune:")
+        remedy_links([Remedy.CONNECT_MODEL])
 
 
 def _ask(services: Services, conversation: Conversation | None, question: str) -> None:
@@ -182,7 +193,7 @@ def _failure(conversation_id: str, messages: Sequence[Message]) -> None:
     last = messages[-1] if messages else None
     if last is not None and last.state is AnswerState.FAILED and last.error == failure.message:
         return
-    st.error(escape(failure.hint) or " ", title=escape(failure.message), icon=":material/error:")
+    show_problem(failure.message, failure.hint)
     asked = [message.text for message in messages if message.role is MessageRole.USER]
     if failure.question.strip() not in asked[-1:]:
         st.session_state[Key.CHAT_INPUT] = failure.question
@@ -257,7 +268,7 @@ def _question(services: Services, message: Message, *, last: bool, start_answer:
 def _answer(services: Services, message: Message, *, last: bool, start_answer: StartAnswer) -> None:
     with st.chat_message("assistant", avatar=":material/water:"):
         if message.error:
-            st.error(escape(message.hint) or " ", title=escape(message.error), icon=":material/error:")
+            show_problem(message.error, message.hint)
         show_corrections(message.corrections)
         said = without_hint(message.text)
         text = answer_markdown(said, {citation.number for citation in message.citations})
@@ -269,26 +280,23 @@ def _answer(services: Services, message: Message, *, last: bool, start_answer: S
             st.caption(_("Stopped before the end.") if message.text else _("Stopped before the first word."))
         if cut := cut_words(message.finish_reason):
             st.warning(cut, icon=":material/content_cut:")
-        citation_buttons(services.library, message.citations, str(message.id))
+            remedy_links(remedies_in(cut))
+        opened = opened_source()
+        citation_buttons(
+            message.citations,
+            str(message.id),
+            {opened[1]} if opened is not None and opened[0] == message.id else (),
+            partial(open_source, message.id),
+        )
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"foot-{message.id}"):
             if message.text:
-                _thumbs(services, message)
+                thumbs(services, message)
                 copy_button(as_text(said, message.citations), _("Copy"), key=f"copy-{message.id}")
             if last:
                 _retry_actions(services, message, start_answer)
             st.caption(escape(_cost(message)), width="content")
-
-
-def _thumbs(services: Services, message: Message) -> None:
-    key = f"feedback-{message.id}"
-    if key not in st.session_state and message.feedback:
-        st.session_state[key] = 1 if message.feedback > 0 else 0
-    st.feedback("thumbs", key=key, on_change=_rate, args=(services, message.id, key))
-
-
-def _rate(services: Services, message_id: int, key: str) -> None:
-    value = st.session_state[key]
-    attempt(as_visitor(services.conversations.feedback), message_id, 0 if value is None else (1 if value else -1))
+        if message.feedback < 0:
+            feedback_reason(services, message)
 
 
 def _retry_actions(services: Services, message: Message, start_answer: StartAnswer) -> None:

@@ -26,6 +26,7 @@ from console.ui.shared.formatting import (
     status_label,
 )
 from console.ui.shared.page_heading import page_heading
+from console.ui.shared.remedy_links import show_problem
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.knowledge.file_names import SEPARATOR
@@ -47,7 +48,7 @@ def document_view(library: Library, document: Document) -> None:
     _facts(document)
     _actions(library, document)
     if document.error:
-        st.error(escape(document.hint) or " ", title=escape(document.error), icon=":material/error:")
+        show_problem(document.error, document.hint)
     if document.notes:
         lines = "\n".join(f"- {escape(note.text)}" for note in document.notes)
         st.info(lines, title=_("How this file was read"), icon=":material/info:")

@@ -10,6 +10,7 @@ from console.ui.current_actor import page_actor
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor
 from console.ui.shared.formatting import escape, plain, progress_label, progress_share
+from console.ui.shared.remedy_links import remedies_in, remedy_links
 from services.core.i18n import _, joined, plural
 from services.knowledge.library import Library
 from services.knowledge.types import UNFINISHED, DocumentStatus, Job, JobKind
@@ -88,6 +89,7 @@ def _failed(library: Library, jobs: Sequence[Job]) -> None:
                 with st.container(gap=None, width="stretch"):
                     st.text(plain(job.document), wrap=False, width="stretch")
                     st.caption(escape(joined((job.error, job.hint))))
+                    remedy_links(remedies_in(job.error, job.hint))
                 if job.id not in changeable:
                     continue
                 st.button(

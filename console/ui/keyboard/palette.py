@@ -15,7 +15,6 @@ from services.core.i18n import _
 DOCUMENT, CONVERSATION = "document", "conversation"
 _MOST = 8  # of each kind
 _LONGEST = 90
-_FOUND = 40  # conversations that are looked through for those whose title fits
 
 
 class Entry(TypedDict):
@@ -45,16 +44,13 @@ def found_entries(services: Services, actor: Actor, text: str) -> list[Entry]:
             for each in services.library.documents(actor, query=text, limit=_MOST)
         ]
     if may_open(actor, PageName.CHAT):
-        sought = text.casefold()
-        conversations = services.conversations.conversations(actor, query=text, limit=_FOUND)
-        titled = [each for each in conversations if sought in each.title.casefold()]
         found += [
             _entry(
                 f"{CONVERSATION}:{each.id}",
                 each.title or _("Untitled"),
                 f"{_('Conversation')} · {ago(each.updated_at)}",
             )
-            for each in titled[:_MOST]
+            for each in services.conversations.titled(actor, text, limit=_MOST)
         ]
     return found
 

@@ -12,6 +12,7 @@ from console.ui.error_boundary import attempt, guarded, rerun_for_notices
 from console.ui.session_state import Key, MemoryState, Query, state_of
 from console.ui.shared.formatting import browser_zone, escape, size, time_of_day
 from console.ui.shared.heartbeat import heartbeat
+from console.ui.shared.remedy_links import OF_VERDICT, remedy_links
 from services.app.container import Services
 from services.core.i18n import _, joined, listed
 from services.core.memory_report import Owner
@@ -89,6 +90,7 @@ def _verdict(services: Services) -> None:
             )
         if verdict.suspects:
             _suspects(verdict.suspects)
+        remedy_links(OF_VERDICT[verdict.state])
 
 
 def _steps(verdict: Verdict) -> None:

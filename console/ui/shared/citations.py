@@ -1,4 +1,4 @@
-"""Citations of an answer: a button for each document, the passages that it opens, and highlighting in passages.
+"""Citations of an answer: a button for each document, and highlighting in passages.
 
 A citation stores its words, not coordinates. They are located by comparing letters and digits only, so that line
 breaks, hyphens and typography do not matter.
@@ -6,25 +6,16 @@ breaks, hyphens and typography do not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import SequenceMatcher
-from typing import NoReturn
 
 import streamlit as st
 
-from console.navigation import PageName, page
-from console.ui.current_actor import page_actor
-from console.ui.session_state import Query
-from console.ui.shared.dialogs import open_dialog
 from console.ui.shared.document_text import END_MARK, MARK, document_markdown
-from console.ui.shared.formatting import citation_badge, escape, location, shorten
+from console.ui.shared.formatting import escape, location, shorten
 from services.chat.types import Citation
-from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _, listed
-from services.knowledge.formats.registry import SHOWN_PAGES
-from services.knowledge.library import Library
 from services.knowledge.text.folding import SEPARATOR, fold
-from services.knowledge.types import Chunk, Document
 
 Span = tuple[int, int]
 Source = tuple[Citation, ...]
@@ -34,16 +25,28 @@ _SHORT_WORD = 3  # letters
 _LEAST_SHARE = 0.6  # of the quote's letters that must match for a location to count as the cited one
 
 
-def citation_buttons(library: Library, citations: Sequence[Citation], key: str) -> None:
-    """Draw one button per document, with the numbers of its sources; it opens their passages in a drawer."""
+def citation_buttons(
+    citations: Sequence[Citation], key: str, opened: Collection[int], choose: Callable[[Source, bool], None]
+) -> None:
+    """Draw one button per document, with the numbers of its sources.
+
+    A click calls `choose` with the source and whether it is open already: it has one of the `opened` numbers.
+    """
     if not citations:
         return
     cited = any(citation.cited for citation in citations)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key=f"sources-{key}"):
         st.caption(_("Sources") if cited else _("Retrieved for this answer, not cited"), width="content")
         for source in by_document(citations):
-            if st.button(_label(source), key=f"cite-{key}-{source[0].number}", help=_tooltip(source)):
-                open_source(library, source)
+            is_open = any(citation.number in opened for citation in source)
+            st.button(
+                _label(source),
+                key=f"cite-{key}-{source[0].number}",
+                help=_tooltip(source),
+                icon=":material/right_panel_close:" if is_open else None,
+                on_click=choose,
+                args=(source, is_open),
+            )
 
 
 def by_document(citations: Sequence[Citation]) -> list[Source]:
@@ -56,6 +59,12 @@ def by_document(citations: Sequence[Citation]) -> list[Source]:
         own = citation.number if citation.withheld else 0
         found.setdefault((citation.document_id, own), []).append(citation)
     return [tuple(source) for source in found.values()]
+
+
+def source_title(source: Source) -> str:
+    """Return the numbers of a source, its document and where in it, for a title."""
+    where = _places(source)
+    return f"{_numbers(source)} · {shorten(source[0].document, 60)}" + (f" · {where}" if where else "")
 
 
 def _numbers(source: Source) -> str:
@@ -85,119 +94,6 @@ def _tooltip(source: Source) -> str:
         else:
             lines += [where, words]
     return "  \n".join(escape(line) for line in lines if line)
-
-
-def open_source(library: Library, source: Source) -> NoReturn:
-    """Open the passages of a document with the cited words highlighted, in a drawer on the right."""
-    first = source[0]
-
-    def body() -> None:
-        try:
-            document = library.document(page_actor(), first.document_id)
-        except NotFoundError:
-            if first.withheld or (not first.deleted and page_actor().readable() is not None):
-                _unavailable()
-            else:
-                _deleted(source)
-            return
-        _passages(library, document, source)
-
-    where = _places(source)
-    title = shorten(first.document, 60) + (f" · {where}" if where else "")
-    open_dialog(f"{_numbers(source)} · {title}", body, drawer=True)
-
-
-def _chunk(library: Library, citation: Citation) -> Chunk | None:
-    """Return the chunk that now contains the cited words, None if there is none."""
-    chunk = library.reader.chunk(page_actor(), citation.chunk_id)
-    if chunk is None and citation.quote:
-        chunk = library.reader.locate(page_actor(), citation.document_id, citation.quote)
-    return chunk
-
-
-def _unavailable() -> None:
-    st.warning(
-        _("It was deleted, or you may not read it at present."),
-        title=_("This source is not available to you"),
-        icon=":material/lock:",
-    )
-
-
-def _deleted(source: Source) -> None:
-    st.warning(
-        _("Its text is no longer stored. The quote in the answer is below."),
-        title=_("The document was deleted"),
-        icon=":material/scan_delete:",
-    )
-    _quotes(source)
-
-
-def _quotes(citations: Sequence[Citation]) -> None:
-    for quote in dict.fromkeys(citation.quote for citation in citations if citation.quote):
-        st.markdown(f"> {escape(quote)}")
-
-
-def _passages(library: Library, document: Document, source: Source) -> None:
-    """Draw each passage once, with all that is cited from it marked, and the document's pages."""
-    if not document.enabled:
-        st.caption(_("This document is disabled: new answers do not use it."))
-    found: dict[int, tuple[Chunk, list[Citation]]] = {}
-    lost: list[Citation] = []
-    words: dict[int, list[str]] = {}  # by page
-    for citation in source:
-        chunk = _chunk(library, citation)
-        if chunk is None:
-            lost.append(citation)
-        else:
-            found.setdefault(chunk.id, (chunk, []))[1].append(citation)
-        if number := chunk.page if chunk is not None else citation.page:
-            words.setdefault(number, []).extend([citation.quote] if citation.quote else [])
-    for chunk, citations in found.values():
-        _passage(chunk, citations, numbered=len(source) > 1)
-    if lost:
-        st.warning(
-            _("The document has changed since. The quote in the answer is below."),
-            title=_("The passage no longer exists"),
-            icon=":material/edit_document:",
-        )
-        _quotes(lost)
-    st.page_link(
-        page(PageName.DOCUMENTS),
-        label=_("Open the document"),
-        icon=":material/open_in_full:",
-        query_params={Query.DOCUMENT.value: str(document.id)},
-    )
-    if document.media_type in SHOWN_PAGES and document.pages and words:
-        _page(library, document, source[0], words)
-
-
-def _passage(chunk: Chunk, citations: Sequence[Citation], *, numbered: bool) -> None:
-    # Of one passage the page is in the title.
-    where = escape(location(chunk.page if numbered else None, chunk.sheet, chunk.heading))
-    badges = " ".join(citation_badge(citation.number) for citation in citations) if numbered else ""
-    if badges or where:
-        st.caption(" ".join(part for part in (badges, where) if part))
-    spans = [find_quote(chunk.text, citation.quote) for citation in citations if citation.quote]
-    with st.container(border=True):
-        st.markdown(marked(chunk.text, _merged([span for span in spans if span is not None])))
-
-
-def _page(library: Library, document: Document, first: Citation, words: Mapping[int, Sequence[str]]) -> None:
-    """Draw a page of a document, at first that of its first citation; `words` are marked, by page."""
-    number = st.pagination(
-        document.pages,
-        default=min(next(iter(words)), document.pages),
-        key=f"source-page-{document.id}-{first.chunk_id}",
-    )
-    try:
-        image = library.reader.page_image(
-            page_actor(), document.id, number, width=1000, highlight=tuple(words.get(number, ()))
-        )
-    except MillpondError as error:
-        st.caption(escape(str(error)))
-        return
-    with st.container(border=True):
-        st.image(image, width="stretch", alt=_("Page {number}").format(number=number))
 
 
 def _letters(text: str) -> tuple[str, list[int]]:
@@ -254,7 +150,7 @@ def find_terms(text: str, terms: Iterable[str]) -> list[Span]:
                     end = _word_end(text, end)
                 spans.append((start, end))
             at = letters.find(term, at + 1)
-    return _merged(spans)
+    return merged_spans(spans)
 
 
 def _word_end(text: str, end: int) -> int:
@@ -263,7 +159,8 @@ def _word_end(text: str, end: int) -> int:
     return end
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def merged_spans(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that touch as one."""
     merged: list[Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:

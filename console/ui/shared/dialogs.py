@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import streamlit as st
 
@@ -32,17 +32,16 @@ class OpenDialog:
     title: str = ""
     body: Body | None = None
     page: str = ""
-    drawer: bool = False
     dismissible: bool = True
 
 
-def open_dialog(title: str, body: Body, *, drawer: bool = False, dismissible: bool = True) -> NoReturn:
-    """Open a dialog, at the side if `drawer`; `body` draws it and closes it with `close_dialog`.
+def open_dialog(title: str, body: Body, *, dismissible: bool = True) -> NoReturn:
+    """Open a dialog; `body` draws it and closes it with `close_dialog`.
 
     One that is not `dismissible` shows what is shown this once: a click beside it does not close it.
     """
     dialog = state_of(OpenDialog)
-    dialog.title, dialog.body, dialog.page, dialog.drawer = title, body, "", drawer
+    dialog.title, dialog.body, dialog.page = title, body, ""
     dialog.dismissible = dismissible
     st.rerun()
     raise AssertionError("st.rerun returned")
@@ -64,14 +63,7 @@ def show_dialog(page: str) -> None:
     if dialog.page != page:
         _discard()
         return
-    position: Literal["center", "right"] = "right" if dialog.drawer else "center"
-    draw = st.dialog(
-        escape(dialog.title),
-        width=760 if dialog.drawer else "small",
-        position=position,
-        dismissible=dialog.dismissible,
-        on_dismiss=_discard,
-    )
+    draw = st.dialog(escape(dialog.title), width="small", dismissible=dialog.dismissible, on_dismiss=_discard)
     draw(guarded(dialog.body))()
 
 

@@ -13,7 +13,7 @@ from services.app.build_backups import backup_source, read_key
 from services.audit.signing import SigningKey, TrustedKeys
 from services.backup.checking import BackupChecker
 from services.backup.destination import Destination
-from services.backup.making import make_backup, require_apart
+from services.backup.making import DAMAGED, MISSING, make_backup, require_apart
 from services.backup.manifest import ManifestHead
 from services.backup.pacing import Pace
 from services.backup.restoring import restore as restore_backup
@@ -154,6 +154,6 @@ def _print_about(head: ManifestHead) -> None:
     )
     shown = ("documents", "revisions", "chunks", "conversations", "people")
     click.echo("  " + text.format(**{each: f"{counts.get(each, 0):,}" for each in shown}))
-    for kind, paths in head.left_out.items():
-        for path in paths:
-            click.echo("  " + _("Not in the backup ({kind}): {path}").format(kind=kind, path=printable(path)))
+    for kind, text in ((DAMAGED, _("Damaged, not in the backup: {path}")), (MISSING, _("Missing: {path}"))):
+        for path in head.left_out.get(kind, ()):
+            click.echo("  " + text.format(path=printable(path)))

@@ -190,7 +190,7 @@ class _Maker:
             schema=schema,
             version=this_version(),
             counts=counts,
-            size=sum(each.size for each in (*self._files, *whole)),
+            size=sum(file.size for file in self._files) + sum(each.size for each in whole),
             files=len(self._files) + len(whole),
             copied=self._copied,
             left_out={

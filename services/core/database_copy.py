@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +22,7 @@ def copy_database(
     pages: int = PAGES_AT_ONCE,
     progress: Callable[[int, int], None] = lambda _remaining, _total: None,
 ) -> None:
-    """Copy a database, with what is in its write-ahead log, into a private file, which is on disk then.
+    """Copy a database, with what is in its write-ahead log, into a private file.
 
     Args:
         source: the database.
@@ -39,11 +38,6 @@ def copy_database(
         source.backup(copy, pages=pages, progress=lambda _status, remaining, total: progress(remaining, total))
         # It stands alone, without a log beside it.
         copy.execute("PRAGMA journal_mode=DELETE").fetchall()
-    descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def back_up(database: Database, path: Path, revision: str) -> Path:
         with database.read() as connection:
             source: Any = connection.connection.driver_connection
             copy_database(source, unfinished)
+        _sync(unfinished)
         unfinished.replace(target)
         _sync(path.parent)
     except (sqlite3.Error, OSError) as error:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,21 @@ import structlog
 from services.backup.backup_types import BackupGeneration, BackupSource, BackupStage, BackupStatus
 from services.backup.checking import BackupChecker, ReadKey
 from services.backup.destination import Destination
-from services.backup.making import make_backup, remove_left_over, require_apart
+from services.backup.making import make_backup, remove_left_over, require_apart, staging_folder
 from services.backup.manifest import ManifestHead, ManifestReader, SignatureKeys, Signer
 from services.backup.pacing import Pace
 from services.backup.retention import RetentionRule
 from services.core.actor import Actor, Permission
 from services.core.auditing import Action
 from services.core.backup_settings import BackupSettings
-from services.core.errors import CancelledError, ConflictError, DamagedError, MillpondError, NotFoundError
+from services.core.errors import (
+    CancelledError,
+    ConflictError,
+    DamagedError,
+    MillpondError,
+    NotFoundError,
+    StorageError,
+)
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, plural
 from services.core.kept_text import kept, read_kept
@@ -73,8 +81,9 @@ class Backups:
         self._stage = BackupStage.IDLE
         self._total = self._done = self._base = 0
         self._generations: tuple[BackupGeneration, ...] = ()
-        self._last_at: float | None = None
         found = preferences.get(_PREFERENCE) or {}
+        # Of the newest one that this server knows of, also while its disk is not mounted.
+        self._last_at: float | None = found.get("last_at")
         self._failed: dict[str, Any] = dict(found.get("failed") or {})
         self._verified: dict[str, list[float]] = dict(found.get("verified") or {})
 
@@ -181,7 +190,7 @@ class Backups:
             if wanted is BackupStage.VERIFYING:
                 self._attempt(self._verify)
             elif wanted is not None or (due is not None and due <= now):
-                self._attempt(self._make)
+                self._attempt(partial(self._make, asked=wanted is not None))
             else:
                 self._woken.wait(_POLL_SECONDS if due is None else min(_POLL_SECONDS, max(0.1, due - now)))
                 self._woken.clear()
@@ -200,11 +209,18 @@ class Backups:
             with self._lock:
                 self._stage, self._wanted, self._done, self._total = BackupStage.IDLE, None, 0, 0
 
-    def _make(self) -> None:
+    def _make(self, *, asked: bool) -> None:
         assert self._path is not None  # noqa: S101 - the thread runs only then
         began = self._now()
         pace = self._pace(BackupStage.FILES)
         require_apart(self._source.folder, self._path)
+        if self._last_at is not None and not self._generations and not asked:
+            raise StorageError(
+                _("{path} has no backups any more, though there were some; nothing was written.").format(
+                    path=self._path
+                ),
+                _("Mount its disk. To begin anew there, have a backup made now."),
+            )
         with Destination(self._path, create=True) as destination:
             made = make_backup(
                 self._source,
@@ -247,8 +263,8 @@ class Backups:
         keys: SignatureKeys | None = None
         if newest.key == self._signer.fingerprint:
             keys = self._read_key(self._signer.public_pem.encode(), self._source.folder)
-        with Destination(self._path) as destination:
-            found = BackupChecker(destination, self._read_key, pace, keys).check(newest.name)
+        with Destination(self._path) as destination, staging_folder(self._source.folder) as scratch:
+            found = BackupChecker(destination, self._read_key, pace, keys, scratch=scratch).check(newest.name)
         with self._lock:
             self._verified[newest.name] = [self._now(), len(found.problems)]
         self._save()
@@ -291,7 +307,7 @@ class Backups:
         with self._lock:
             there = {each.name for each in self._generations}
             verified = {name: found for name, found in self._verified.items() if name in there}
-            value = {"failed": self._failed or None, "verified": verified}
+            value = {"failed": self._failed or None, "verified": verified, "last_at": self._last_at}
         self._preferences.set(_PREFERENCE, value)
 
     def _refresh(self, *, anew: bool = False) -> None:
@@ -304,7 +320,9 @@ class Backups:
                     return
                 heads = [head for name in names if (head := _head_of(destination, name)) is not None]
         except NotFoundError:
-            heads = []
+            with self._lock:
+                self._generations = ()
+            return
         own = self._signer.fingerprint if heads else ""
         with self._lock:
             self._generations = tuple(self._told(head) for head in sorted(heads, key=lambda head: -head.made_at))

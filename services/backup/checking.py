@@ -37,9 +37,24 @@ class BackupChecker:
     """Reads backups and says what is wrong with them; what several have in common is read once."""
 
     def __init__(
-        self, destination: Destination, read_key: ReadKey, pace: Pace, trusted: SignatureKeys | None = None
+        self,
+        destination: Destination,
+        read_key: ReadKey,
+        pace: Pace,
+        trusted: SignatureKeys | None = None,
+        *,
+        scratch: Path | None = None,
     ) -> None:
-        """`trusted`: whose signatures are accepted; None: that of the key which the backup itself names."""
+        """Read nothing yet.
+
+        Args:
+            destination: where the backups are.
+            read_key: reads the public key that a backup names.
+            pace: how fast it goes.
+            trusted: whose signatures are accepted; None: that of the key which the backup itself names.
+            scratch: where the database is put together for a while; None: where the system has temporary files.
+        """
+        self._scratch = scratch
         self._destination = destination
         self._read_key = read_key
         self._trusted = trusted
@@ -55,7 +70,7 @@ class BackupChecker:
         """
         problems: list[str] = []
         head: ManifestHead | None = None
-        with self._destination.manifest_lines(name) as lines, tempfile.TemporaryDirectory() as folder:
+        with self._destination.manifest_lines(name) as lines, tempfile.TemporaryDirectory(dir=self._scratch) as folder:
             try:
                 reader = ManifestReader(lines, name)
                 head = reader.head

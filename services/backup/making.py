@@ -92,7 +92,7 @@ def make_backup(
             _("The database is no file of SQLite; nothing was copied."),
             _("Back it up with its own program, and the folder of originals with any other."),
         )
-    with _staging(source.folder) as staging:
+    with staging_folder(source.folder) as staging:
         maker = _Maker(source, source.database, destination, pace, staging, alone=alone, report=report)
         head, files = maker.copy(signer, now)
         destination.write_manifest(head.name, written(head, files, signer))
@@ -321,7 +321,7 @@ class _Maker:
 
 
 @contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
+def staging_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder for copies of the databases, within the data folder; what a killed backup left there is removed.
 
     Raises:
@@ -342,7 +342,7 @@ def remove_left_over(folder: Path) -> None:
     """Remove what a killed backup left in a data folder, unless another one is at work there."""
     if not (folder / STAGING).exists():
         return
-    with disk_errors(folder), _staging(folder):
+    with disk_errors(folder), staging_folder(folder):
         pass
 
 

@@ -120,6 +120,9 @@ def test_a_restored_folder_answers_and_has_what_the_manifest_says(made: tuple[Pa
     assert done.returncode == 0, done.stderr
     assert counted(done.stdout) == counted(second)
     assert "secret.key" in done.stdout
+    key = ("--public-key", str(destination.parent / "data" / "audit.pub"))
+    audit = run("audit", "verify", "--data-dir", str(target), *key)
+    assert audit.returncode == 0, audit.stdout
     again = run("restore", str(destination), "--data-dir", str(target))
     assert again.returncode == 1
     assert "not empty" in again.stderr

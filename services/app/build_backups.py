@@ -36,6 +36,7 @@ def build_backups(base: Platform, closing: ExitStack) -> Backups:
         base.preferences,
         base.reporter,
         busy=busy,
+        before=base.audit.log.sign_in_time,  # so that all of the audit log that a backup has is signed
         now=base.clock.time,
     )
     closing.callback(backups.close)

@@ -59,9 +59,22 @@ class Backups:
         reporter: EventSink,
         *,
         busy: Callable[[], bool],
+        before: Callable[[], object] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`busy`: whether questions are being answered; `now`: seconds since 1970."""
+        """Read what was kept of the last run; begin nothing.
+
+        Args:
+            source: what is backed up.
+            settings: where to, how often, and what is kept.
+            signer: signs the manifests.
+            read_key: reads a public key.
+            preferences: what is known across restarts.
+            reporter: where events go.
+            busy: whether questions are being answered.
+            before: called before each backup.
+            now: seconds since 1970.
+        """
         self._source = source
         self._path = Path(settings.backup_destination) if settings.backup_destination else None
         self._seconds = settings.backup_hours * _HOUR
@@ -71,6 +84,7 @@ class Backups:
         self._preferences = preferences
         self._reporter = reporter
         self._busy = busy
+        self._before = before
         self._now = now
         self._began = now()
         self._lock = threading.Lock()
@@ -221,6 +235,7 @@ class Backups:
                 ),
                 _("Mount its disk. To begin anew there, have a backup made now."),
             )
+        self._before()
         with Destination(self._path, create=True) as destination:
             made = make_backup(
                 self._source,

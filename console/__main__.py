@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from console.cli.backup_commands import add_backup_commands
 from console.cli.help import translate_help
 from console.cli.people_commands import add_people_commands
 from services.core.errors import MillpondError
@@ -277,6 +278,7 @@ def _settings(**given: Any) -> Settings:
         ) from error
 
 
+add_backup_commands(cli, data_dir, lambda folder: _settings(data_dir=folder))
 add_people_commands(cli, data_dir, lambda folder: _settings(data_dir=folder))
 
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from console.api import (
     account,
     audit,
+    backups,
     budget,
     chat,
     conversations,
@@ -79,6 +80,7 @@ def create_api() -> FastAPI:
         operations.metrics_router,
         gc_experiment.router,
         audit.router,
+        backups.router,
         account.router,
         people.router,
         people.groups_router,

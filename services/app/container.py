@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from services.app.cached_search import CachedSearch
     from services.audit.audit_trail import Audit
+    from services.backup.backup_service import Backups
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
     from services.chat.models import ChatModels
@@ -104,6 +105,7 @@ class Services(Platform):
     models: ChatModels
     answers: AnswerService
     experiments: Experiments
+    backups: Backups
     ready_rss: int
 
     def resources(self) -> list[MemoryReport]:

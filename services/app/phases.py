@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 from services.app import build_chat, build_documents, build_operations, metrics
 from services.app.budget_actions import budget_actions
 from services.app.build_audit import build_audit, watch_audit
+from services.app.build_backups import build_backups
 from services.app.build_budget import build_governor, restore_decisions, watch_budget
 from services.app.build_documents import LoadedEmbedder
 from services.app.build_erasure import build_erasure, join_erasure
@@ -31,6 +31,7 @@ from services.app.build_secrets import build_secrets
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
 from services.app.damage import require_database, watch_database, watch_originals
+from services.app.data_folder import lock_folder
 from services.app.diagnostics import register_actions, register_owners
 from services.app.gc_experiment import build_experiments
 from services.app.reclaimers import register_reclaimers
@@ -39,11 +40,9 @@ from services.core.access import AccessControl
 from services.core.actor import SERVICE
 from services.core.admission import Admission
 from services.core.cache import Caches
-from services.core.errors import StorageError
 from services.core.events import EventSink
 from services.core.i18n import _
 from services.core.preferences import Preferences
-from services.core.private_files import make_folder, mend
 from services.core.requests.registry import RequestRegistry
 from services.core.settings import Settings
 from services.core.shown_settings import register_settings
@@ -52,7 +51,6 @@ from services.memory.clock import Clock
 from services.memory.fork_permit import set_request_registry
 from services.memory.process import heap_bytes, rss_bytes, trim_heap
 from services.operations.connections import ConnectionCounts
-from services.operations.data_lock import DataLock
 from services.operations.health import Check, Health
 from services.operations.metrics import Metrics
 from services.operations.request_log import RecentRequests
@@ -131,7 +129,7 @@ def open_platform(
         MillpondError: a part cannot be had.
     """
     settings, clock, request_log = base.settings, base.clock, base.request_log
-    _lock_folder(settings, url, patience, closing)
+    lock_folder(settings, url, patience, closing)
 
     require_database(settings)
     database, upgrade = open_database(settings, closing, enter)
@@ -198,23 +196,6 @@ def open_platform(
     base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts))
     metrics.register_platform(platform, count_sessions=hooks.sessions)
     return platform
-
-
-def _lock_folder(settings: Settings, url: str, patience: float, closing: ExitStack) -> None:
-    """Create the data folder where it is missing, and keep other processes out of it."""
-    folder = settings.data_dir
-    try:
-        make_folder(folder)
-    except OSError as error:
-        raise StorageError(
-            _("The data folder {path} cannot be created: {reason}.").format(path=folder, reason=error.strerror),
-            _("Choose another with --data-dir or MILLPOND_DATA_DIR."),
-        ) from error
-    lock = DataLock(folder)
-    certificate = str(Path(settings.tls_cert).absolute()) if url and settings.tls_cert else ""
-    lock.acquire(url, certificate=certificate, patience=patience)
-    closing.callback(lock.release)
-    mend(folder)
 
 
 def load_services(
@@ -344,6 +325,7 @@ def load_services(
         models=chat.models,
         answers=chat.answers,
         experiments=experiments,
+        backups=build_backups(base, closing),
         ready_rss=rss_bytes(),
     )
 
@@ -398,4 +380,6 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
     long_work.add_count(lambda: sum(answers.slots()))
     long_work.add_count(lambda: len(requests.running()))
     long_work.add_background(services.model_change.close)
+    long_work.add_background(services.backups.close)
+    metrics.register_backups(services.metrics, services.backups)
     long_work.add_background(services.ingestion.close)

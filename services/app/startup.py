@@ -256,6 +256,7 @@ class Application:
         if self._watched:
             services.model_change.start_worker()
             self._closing.callback(services.model_change.close)
+            services.backups.start_worker()
         log.info("start", stage=_("ready"))
         return services
 

@@ -44,6 +44,11 @@ class SigningKey:
         self._load()
         return self._fingerprint
 
+    @property
+    def public_pem(self) -> str:
+        """The public half, in PEM; errors as for `fingerprint`."""
+        return _public_pem(self._load().public_key()).decode()
+
     def prepare(self) -> None:
         """Load or make the key, so that signing takes no time later, within a transaction; errors as `fingerprint`."""
         self._load()
@@ -109,6 +114,20 @@ def fingerprint(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
+def _public_key(pem: bytes, path: Path) -> Ed25519PublicKey:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _no_key(path) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise _no_key(path)
+    return key
+
+
 class TrustedKeys:
     """Public keys by their fingerprint."""
 
@@ -127,25 +146,28 @@ class TrustedKeys:
         Raises:
             BadInputError: a file is missing or has no such key.
         """
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-        keys = {}
+        keys: dict[str, Ed25519PublicKey] = {}
         for path in paths:
             try:
-                key = load_pem_public_key(path.read_bytes())
+                pem = path.read_bytes()
             except OSError as error:
                 raise BadInputError(
                     _("The public key {path} cannot be read: {reason}.").format(path=path, reason=error.strerror),
                     _("Name a copy of it with --public-key."),
                 ) from error
-            except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-                raise _no_key(path) from error
-            if not isinstance(key, Ed25519PublicKey):
-                raise _no_key(path)
+            key = _public_key(pem, path)
             keys[fingerprint(key)] = key
         return cls(keys)
+
+    @classmethod
+    def of_pem(cls, pem: bytes, path: Path) -> TrustedKeys:
+        """Return the key that stands in a text in PEM; `path` is where that comes from, for people.
+
+        Raises:
+            BadInputError: it is no such key.
+        """
+        key = _public_key(pem, path)
+        return cls({fingerprint(key): key})
 
     @classmethod
     def beside(cls, key: Path) -> TrustedKeys:

@@ -58,6 +58,8 @@ class Action(StrEnum):
     REQUEST_CANCELLED = "request_cancelled"
     RESTART_REQUESTED = "restart_requested"
     ALERT_TESTED = "alert_tested"
+    BACKUP_STARTED = "backup_started"
+    BACKUP_VERIFIED = "backup_verified"
 
     EXPORT = "export"
     OBJECTS_LOOKED_AT = "objects_looked_at"

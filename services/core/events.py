@@ -39,6 +39,7 @@ class EventKind(StrEnum):
     DAMAGE = "damage"  # a file of the data folder is not as it was left
     CERTIFICATE = "certificate"  # replaced, not replaced, or about to end
     UPGRADE = "upgrade"  # of the database's schema, and what becomes of the copy from before it
+    BACKUP = "backup"  # made, verified, or failed
 
 
 class Timer(StrEnum):

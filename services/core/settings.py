@@ -17,6 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from services.core.backup_settings import BackupSettings
 from services.core.languages import LANGUAGES, matching_language
 from services.core.machine import MEGABYTE
 from services.core.networks import is_host_name, listed, parsed_networks
@@ -41,7 +42,7 @@ def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "millpond"
 
 
-class Settings(OidcSettings):
+class Settings(BackupSettings, OidcSettings):
     """Settings by field; the environment variable is `MILLPOND_` and the field's name in capitals.
 
     Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), names of earlier

@@ -56,6 +56,7 @@ def component_name(name: str) -> str:
         "accepting": _("accepting"),
         "database": _("database"),
         "certificate": _("certificate"),
+        "backup": _("backup"),
     }
     return names.get(name, name)
 

@@ -39,6 +39,7 @@ _IDENTITY = "An object is identified by more than its address"
 _APART = "What watching the memory holds is left out of the lists of objects and allocations"
 _ACCOUNTS = "Accounts over HTTP: `/api/people`, `/api/groups`, `/api/account`"
 _MODEL_CHANGE = "A data folder keeps its embedding model."
+_BACKUPS = "`GET /api/backups`, `POST /api/backups`, `POST /api/backups/verification`"
 _PROFILES = "`GET /api/tracing/snapshots/{snapshot_id}/profile`"
 _EXCERPT = "`GET /api/conversations` with a `query` gives each an `excerpt`"
 _FEEDBACK = "`PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback`"
@@ -120,6 +121,9 @@ STATED = {
     "POST /api/embedding-model/change/pause": _MODEL_CHANGE,
     "POST /api/embedding-model/change/resume": _MODEL_CHANGE,
     "DELETE /api/embedding-model/change": _MODEL_CHANGE,
+    "GET /api/backups": _BACKUPS,
+    "POST /api/backups": _BACKUPS,
+    "POST /api/backups/verification": _BACKUPS,
     "GET /api/audit": _AUDIT,
     "GET /api/audit/export": _AUDIT,
     "GET /api/audit/verify": _AUDIT,

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from services.core.backup_settings import BackupSettings
 from services.core.oidc_settings import OidcSettings
 from services.core.settings import Settings
 
@@ -22,7 +23,8 @@ def settings_table() -> str:
     """Return every setting with its default and description as a Markdown table."""
     lines = ["| variable | default | what |", "| --- | --- | --- |"]
     # Those of a part of the settings come last.
-    for name, field in sorted(Settings.model_fields.items(), key=lambda item: item[0] in OidcSettings.model_fields):
+    parts = (BackupSettings.model_fields, OidcSettings.model_fields)
+    for name, field in sorted(Settings.model_fields.items(), key=lambda item: [item[0] in each for each in parts]):
         default = field.default
         if isinstance(default, SecretStr):
             default = default.get_secret_value()

@@ -27,6 +27,8 @@ METRICS: tuple[str, ...] = (
     "millpond_recognized_pages_total",
     # Of a change of the embedding model, while there is one: the API tells it as one object.
     "millpond_model_change_*",
+    # Of backups, where there is a folder for them: as one object, too.
+    "millpond_backup*",
     "millpond_received_bytes_total",
     "millpond_answers_total",
     "millpond_requests_ended_total",

@@ -47,6 +47,8 @@ def action_label(action: str) -> str:
         Action.REQUEST_CANCELLED: _("Request cancelled"),
         Action.RESTART_REQUESTED: _("Restart requested"),
         Action.ALERT_TESTED: _("Alert tested"),
+        Action.BACKUP_STARTED: _("Backup started"),
+        Action.BACKUP_VERIFIED: _("Backup verified"),
         Action.EXPORT: _("Export"),
         Action.OBJECTS_LOOKED_AT: _("Objects looked at"),
         Action.ALLOCATIONS_LOOKED_AT: _("Allocations looked at"),

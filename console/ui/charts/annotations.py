@@ -53,6 +53,7 @@ def event_kind_name(kind: EventKind) -> str:
         EventKind.DAMAGE: _("Damaged file"),
         EventKind.UPGRADE: _("Upgrade"),
         EventKind.CERTIFICATE: _("Certificate"),
+        EventKind.BACKUP: _("Backup"),
     }.get(kind, str(kind))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.app.metrics import connections, health, memory, model_change, requests
+from services.app.metrics import backup, connections, health, memory, model_change, requests
 from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.app.build_chat import Chat
     from services.app.build_documents import Knowledge
     from services.app.container import Foundation, Platform
+    from services.backup.backup_service import Backups
     from services.core.cache import Caches
     from services.core.settings import Settings
     from services.operations.connections import ConnectionCounts
@@ -46,6 +47,7 @@ def register_foundation(
     metrics.add_part("ingestion", requests.INGESTION_FAMILIES, lambda: requests.ingestion_limits(settings))
     metrics.add_part("library", requests.LIBRARY_FAMILIES)
     metrics.add_part("model change", model_change.FAMILIES)
+    metrics.add_part("backups", backup.FAMILIES)
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
     metrics.add_part("breakers", requests.BREAKER_FAMILIES)
     metrics.add_part("connections", connections.FAMILIES, lambda: connections.read(count_connections()))
@@ -85,3 +87,8 @@ def register_chat(metrics: Metrics, settings: Settings, chat: Chat) -> None:
     """Connect answers and chat back ends."""
     metrics.connect_part("answers", lambda: requests.answers(settings, chat.answers))
     metrics.connect_part("breakers", lambda: requests.breakers(chat.models.breakers))
+
+
+def register_backups(metrics: Metrics, backups: Backups) -> None:
+    """Connect the backups."""
+    metrics.connect_part("backups", lambda: backup.read(backups))

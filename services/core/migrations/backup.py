@@ -10,20 +10,19 @@ import os
 import re
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from services.core.database import Database
+from services.core.database_copy import copy_database
 from services.core.errors import StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.core.private_files import create_file
 
 _MARK = ".before-"
 _REVISION = r"\w+"  # without what SQLite may put beside a copy that somebody opens: -wal, -shm, -journal
 _UNFINISHED = ".part"
-_PAGES_AT_ONCE = 2048  # 8 MB; other threads run in between
 _SPARE_BYTES = 16 * MEGABYTE  # for what the migration itself writes
 
 
@@ -46,12 +45,9 @@ def back_up(database: Database, path: Path, revision: str) -> Path:
         reason = _("{free:,.0f} MB are free on the disk, and {need:,.0f} MB are needed")
         raise _not_copied(path, reason.format(free=free / MEGABYTE, need=need / MEGABYTE))
     try:
-        create_file(unfinished).close()
-        with database.read() as connection, closing(sqlite3.connect(unfinished)) as copy:
+        with database.read() as connection:
             source: Any = connection.connection.driver_connection
-            source.backup(copy, pages=_PAGES_AT_ONCE)
-            # It stands alone, without a log beside it.
-            copy.execute("PRAGMA journal_mode=DELETE").fetchall()
+            copy_database(source, unfinished)
         _sync(unfinished)
         unfinished.replace(target)
         _sync(path.parent)

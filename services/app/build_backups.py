@@ -1,0 +1,62 @@
+"""Builds backups: what they copy, who signs them, what they give way to, and the check of how old the last one is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.audit.signing import HEAD_SUFFIX, PUBLIC_SUFFIX, SigningKey, TrustedKeys
+from services.backup.backup_service import Backups
+from services.backup.backup_types import BackupSource
+from services.core.i18n import _
+from services.core.requests import RequestKind
+from services.core.settings import Settings
+from services.operations.health import Check
+
+if TYPE_CHECKING:
+    from services.app.container import Platform
+
+BACKUP = "backup"
+read_key = TrustedKeys.of_pem
+
+
+def build_backups(base: Platform, closing: ExitStack) -> Backups:
+    """Return the backups; they begin with `start_worker`."""
+    settings, requests = base.settings, base.requests
+
+    def busy() -> bool:
+        return any(sum(requests.counts(kind)) for kind in (RequestKind.ANSWER, RequestKind.SEARCH))
+
+    backups = Backups(
+        backup_source(settings),
+        settings,
+        SigningKey(settings.effective_audit_key),
+        read_key,
+        base.preferences,
+        base.reporter,
+        busy=busy,
+        before=base.audit.log.sign_in_time,  # so that all of the audit log that a backup has is signed
+        now=base.clock.time,
+    )
+    closing.callback(backups.close)
+    if backups.configured:
+
+        def check() -> Check:
+            status = backups.status()
+            detail = status.warning or _("as planned")
+            return Check(BACKUP, ok=True, detail=detail, warning=bool(status.warning))
+
+        base.health.set_check(BACKUP, check)
+    return backups
+
+
+def backup_source(settings: Settings) -> BackupSource:
+    """Return where what is backed up lies."""
+    scheme, found, path = settings.effective_database_url.partition("sqlite:///")
+    key = settings.effective_audit_key
+    return BackupSource(
+        folder=settings.data_dir,
+        database=Path(path.partition("?")[0]) if found and not scheme and path else None,
+        small=tuple((f"audit{end}", key.with_suffix(end)) for end in (HEAD_SUFFIX, PUBLIC_SUFFIX)),
+    )

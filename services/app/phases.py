@@ -287,7 +287,7 @@ def load_services(
         knowledge.library,
         closing,
     )
-    trim_heap()  # loading leaves 15 to 35 MB of free pages, which would belong to a ready process for as long as it runs
+    trim_heap()  # loading leaves 15 to 35 MB of free pages, which a ready process would keep for as long as it runs
     return Services(
         settings=settings,
         clock=base.clock,

@@ -45,7 +45,9 @@ def wait_for_updates(page: Page, count: int, name: str = LEDGER) -> None:
 
 def shown(page: Page, name: str) -> list[str]:
     """Return the stretch of time that a chart shows."""
-    found: list[str] = chart(page, name).evaluate("chart => chart._fullLayout.xaxis.range.map(String)")
+    found: list[str] = (
+        chart(page, name).locator(".millpond-chart-plot").evaluate("chart => chart._fullLayout.xaxis.range.map(String)")
+    )
     return found
 
 
@@ -99,6 +101,17 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     same = "() => [...document.querySelectorAll('.millpond-chart')].filter(chart => chart.mine).length"
     assert page.evaluate(same) >= 4  # the elements are the ones from before: nothing was built anew
 
+    said = chart(page, LEDGER).locator(".millpond-chart-zoom")
+    expect(said).to_contain_text(re.compile(r"Zoomed: \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"))
+    assert [part[11:19] for part in zoomed] == re.findall(r"\d\d:\d\d:\d\d", said.inner_text())
+    chart(page, USE).get_by_role("button", name="Show all").click()
+    page.wait_for_function(WHOLE)
+    expect(said).to_be_hidden()
+    wait_for_updates(page, 1)
+    assert shown(page, LEDGER) != zoomed
+
+    zoom(page, LEDGER)
+    zoomed = shown(page, LEDGER)
     drag = chart(page, LEDGER).locator(".nsewdrag").first
     drag.dblclick()
     page.wait_for_function(WHOLE)
@@ -156,7 +169,7 @@ def test_a_chart_becomes_a_page_of_its_own(page: Page, browser: Browser, tmp_pat
     expect(chart(page, LEDGER).locator(".main-svg").first).to_be_visible()
     chart(page, LEDGER).hover()
     with page.expect_download() as started:
-        chart(page, LEDGER).locator("[data-title*='HTML page']").click()
+        chart(page, LEDGER).get_by_role("button", name="Save as a self-contained HTML page").click()
     started.value.save_as(tmp_path / "ledger.html")
     context = browser.new_context(offline=True)
     saved = context.new_page()

@@ -142,7 +142,7 @@ def gauge_chart(state: GovernorState) -> Chart:
         bars.append(_bar(_("Others in the container"), own, state.used_bytes - own, shade, 0.55))
     if state.reserved_bytes:
         bars.append(_bar(_("Reserved for work in progress"), state.used_bytes, state.reserved_bytes, shade, 0.3))
-    return Chart("gauge", _("Use against the limit"), tuple(bars), layout)
+    return Chart("gauge", _("Use against the limit"), tuple(bars), layout, tools=False)
 
 
 def _box(left: int, right: int, bottom: float, top: float, shade: str) -> Json:

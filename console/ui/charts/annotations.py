@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from console.ui.charts.figure import Json
+from console.ui.charts.figure import EVENTS, Json
 from console.ui.charts.palette import colour
+from console.ui.shared.formatting import size
 from services.core.events import EventKind
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.memory.types import Window
 from services.operations.event_log import Event
 
 MOST_EVENTS = 100
 _MOST_LABELS = 8
+# Of the height: the plot below a strip of levels that are far above it, and where the strip begins.
+_PLOT_BELOW_STRIP, _STRIP_FROM = 0.78, 0.82
 _SYMBOLS = {
     EventKind.START: "triangle-right",
     EventKind.STOP: "square",
@@ -57,7 +61,7 @@ def event_kind_name(kind: EventKind) -> str:
 
 
 def event_trace(events: Sequence[Event]) -> Json:
-    """Return the newest events as markers along the upper edge, with their description on hover."""
+    """Return the newest events as markers along the upper edge: described on hover, a click tells the id."""
     shown = events[-MOST_EVENTS:]
     return {
         "type": "scatter",
@@ -66,6 +70,8 @@ def event_trace(events: Sequence[Event]) -> Json:
         "x": [int(event.time * 1000) for event in shown],
         "y": [0.97] * len(shown),
         "yaxis": "y3",
+        "meta": EVENTS,
+        "customdata": [event.id for event in shown],
         "text": [inert(f"{event_kind_name(event.kind)}: {event.detail}".rstrip(": "))[:120] for event in shown],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
@@ -134,29 +140,66 @@ def mark_moment(layout: Json, time: float) -> None:
     )
 
 
-def add_limit(layout: Json, limit_mb: float, text: str) -> None:
-    """Add the limit to a layout, as a labelled line across the chart."""
-    height = round(limit_mb, 1)
-    layout["shapes"].append(
-        {
-            "type": "line",
-            "xref": "paper",
-            "x0": 0,
-            "x1": 1,
-            "y0": height,
-            "y1": height,
-            "line": {"color": colour("limit"), "width": 1.5, "dash": "dot"},
-        }
-    )
-    layout["annotations"] = [
-        {
-            "text": text,
-            "xref": "paper",
-            "x": 0.004,
-            "y": height,
-            "xanchor": "left",
-            "yanchor": "top",
-            "showarrow": False,
-            "font": {"color": colour("limit"), "size": 11},
-        }
-    ]
+def add_levels(
+    layout: Json, levels: Sequence[tuple[str, str, int]], top: float, *, in_sight: float, label_pixels: int = 36
+) -> None:
+    """Add lines for levels (text, colour, bytes, the lowest first) to a chart of megabytes that reaches `top` bytes.
+
+    Where `top` is below `in_sight` of the lowest, they would press the curves flat: they lie in a strip of their own
+    above the plot then, which says so.
+    """
+    highest, lowest = levels[-1][2], levels[0][2]
+    near = top >= in_sight * lowest
+    if near:
+        layout["yaxis"]["range"] = [0, round(max(highest, top) / MEGABYTE * 1.06, 1)]
+    else:
+        layout["yaxis"]["domain"] = [0, _PLOT_BELOW_STRIP]
+        layout["shapes"].append(_strip())
+    layout.setdefault("annotations", [])
+    for place, (text, shade, level) in enumerate(levels):
+        height = round(level / MEGABYTE, 1) if near else _in_strip(level, lowest, highest)
+        axis = "y" if near else "paper"
+        line = {"color": colour(shade), "width": 1.3, "dash": "dot"}
+        layout["shapes"].append(
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": height, "y1": height, "line": line}
+        )
+        apart = not near and level == highest
+        told = _("{limit} {size}, not to scale").format(limit=text, size=size(level)) if apart else text
+        layout["annotations"].append(
+            {
+                "text": told,
+                "xref": "paper",
+                "x": 0.004,
+                "xshift": label_pixels * place,  # the lines may be closer together than a label is high
+                "yref": axis,
+                "y": height,
+                "xanchor": "left",
+                "yanchor": "bottom" if near or level != highest else "top",
+                "showarrow": False,
+                "font": {"color": colour(shade), "size": 11},
+            }
+        )
+
+
+def _strip() -> Json:
+    """Return the ground of the strip above the plot."""
+    return {
+        "type": "rect",
+        "layer": "below",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "yref": "paper",
+        "y0": _STRIP_FROM,
+        "y1": 1,
+        "fillcolor": colour("grid"),
+        "opacity": 0.4,
+        "line": {"width": 0},
+    }
+
+
+def _in_strip(level: int, lowest: int, highest: int) -> float:
+    """Return how high a level lies in the strip, as a share of the whole plot."""
+    share = 1.0 if highest == lowest else (level - lowest) / (highest - lowest)
+    low, high = _STRIP_FROM + 0.02, 0.98
+    return round(low + (high - low) * share, 4)

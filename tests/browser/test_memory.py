@@ -24,6 +24,25 @@ ZOOMED = "() => [...window.millpondCharts.groups.values()].some(group => group.r
 WHOLE = "() => [...window.millpondCharts.groups.values()].every(group => group.range === null)"
 
 
+# What of a chart lies on another part of it, or on its neighbour; legends higher than their plots; tools that are seen.
+COVERED = """() => [...document.querySelectorAll(".millpond-chart")].flatMap((chart) => {
+  const faults = []
+  const named = ["head", "legend", "plot"].map((name) => [name, chart.querySelector(`.millpond-chart-${name}`)])
+  const boxes = named.map(([name, part]) => [name, part.getBoundingClientRect()]).filter(([, box]) => box.height)
+  const frame = chart.getBoundingClientRect()
+  boxes.forEach(([name, box], at) => {
+    if (box.bottom > frame.bottom + 1 || box.right > frame.right + 1) faults.push(`${name} leaves the chart`)
+    if (at && box.top < boxes[at - 1][1].bottom - 1) faults.push(`${boxes[at - 1][0]} lies on ${name}`)
+  })
+  const [legend, plot] = ["legend", "plot"].map((wanted) => boxes.find(([name]) => name === wanted)?.[1].height ?? 0)
+  if (legend > plot) faults.push(`a legend of ${legend} px over a plot of ${plot} px`)
+  if (chart.querySelector(".modebar, .legend")) faults.push("Plotly's own")
+  const tools = chart.querySelector(".millpond-chart-tools")
+  if (!chart.matches(":hover, :focus-within") && Number(getComputedStyle(tools).opacity)) faults.push("tools")
+  return faults.map((fault) => `${chart.ariaLabel}: ${fault}`)
+})"""
+
+
 def chart(page: Page, name: str) -> Locator:
     return page.get_by_role("figure", name=name)
 
@@ -92,6 +111,18 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     before = shown(page, LEDGER)
     wait_for_updates(page, 1)
     assert shown(page, LEDGER) != before  # time goes on
+    page.set_viewport_size({"width": 420, "height": 900})
+    wait_for_updates(page, 1)
+    more = chart(page, LEDGER).locator(".millpond-chart-more")
+    expect(more).to_be_visible()  # a dozen owners do not fit into two lines
+    assert page.evaluate(COVERED) == []
+    more.click()
+    wait_for_updates(page, 1)
+    assert page.evaluate(COVERED) == []
+    page.set_viewport_size({"width": 1440, "height": 900})
+    wait_for_updates(page, 1)
+    page.mouse.move(0, 0)
+    eventually(lambda: page.evaluate(COVERED) == [], what="charts on which nothing lies")
 
     zoom(page, LEDGER)
     zoomed = shown(page, LEDGER)

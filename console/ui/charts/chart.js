@@ -181,6 +181,8 @@ class Drawing {
     layout.font.family = getComputedStyle(this.host).fontFamily
     layout.uirevision = `${this.chart.subject}.${this.resets}`
     // The range over time is kept here, for all charts of the group; the rest of the zoom by Plotly's uirevision.
+    // On a narrow plot the values of all curves would cover it.
+    if (layout.hovermode === "x unified" && traces.length > 6 && this.box.offsetWidth < 520) layout.hovermode = "closest"
     if (layout.xaxis) layout.xaxis.uirevision = `${layout.uirevision}.${JSON.stringify(this.group.range)}`
     if (this.group.range) Object.assign(layout.xaxis, { range: this.group.range, autorange: false })
     this.showZoom()

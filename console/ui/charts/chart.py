@@ -62,7 +62,7 @@ def chart_script() -> str:
                 "zoomedTo": _("Zoomed: {start} to {end}"),
                 "zoomed": _("Zoomed"),
                 "whole": _("Show all"),
-                "more": _("{count} more"),
+                "more": _("Show {count} more"),
                 "fewer": _("Fewer"),
                 "picture": _("Save as an image"),
                 "page": _("Save as a self-contained HTML page"),

@@ -108,6 +108,12 @@ def time_layout(height: int, unit: str, *, span: tuple[float, float], second: st
         "range": [int(span[0] * 1000), int(span[1] * 1000)],
         "showgrid": False,
         "hoverformat": _("%d %b %H:%M:%S"),
+        # Plotly's own are English.
+        "tickformatstops": [
+            {"dtickrange": [None, 59_999], "value": _("%H:%M:%S") + "\n" + _("%d %b")},
+            {"dtickrange": [60_000, 86_399_999], "value": _("%H:%M") + "\n" + _("%d %b")},
+            {"dtickrange": [86_400_000, None], "value": _("%d %b")},
+        ],
     }
     layout["yaxis"] = {**_axis(), "title": _title(unit), "rangemode": "tozero"}
     if second:

@@ -12,8 +12,8 @@ import streamlit as st
 
 from console.ui.charts.annotations import (
     MOST_EVENTS,
+    add_event_band,
     add_levels,
-    event_axis,
     event_trace,
     mark_moment,
     restart_shapes,
@@ -192,7 +192,7 @@ def ledger_chart(
     """Return RSS by family over time, with RSS itself, limit, restarts and events."""
     window, away = _with_ends(window)
     layout = time_layout(height, _("MB"), span=span)
-    layout["yaxis3"] = event_axis()
+    add_event_band(layout)
     layout["shapes"] = restart_shapes(window)
     traces = [_area(window, family, away) for family in ColourFamily if _present(window, family)]
     rss = window.means[Series.RSS]

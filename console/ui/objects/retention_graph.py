@@ -19,13 +19,13 @@ from services.memory.objects.types import GraphLink, GraphNode, RetentionPaths
 _MOST_TITLE = 44  # columns
 _MOST_LABEL = 30
 # In points: 12 pixels are 9 of them. The style sheet has the same.
-_NODE_POINTS, _EDGE_POINTS = 10, 9
+_NODE_POINTS, _EDGE_POINTS = 10, 9.5
 _WIDTH = 0.61  # of a character, in sizes of the font
 _MARGIN = 0.14  # inches, on each side
 
 
 def retention_dot(holders: RetentionPaths, *, dark: bool) -> str:
-    """Return the graph in DOT: roots on the left, the object on the right, its shortest path emphasised.
+    """Return the graph in DOT: the object on the left, where one begins to read, its shortest path emphasised.
 
     Long names are cut in the middle and whole on hover; each node links to what holds it in turn.
     """
@@ -35,7 +35,7 @@ def retention_dot(holders: RetentionPaths, *, dark: bool) -> str:
     on_path = set(pairwise(steps))
     lines = [
         "digraph holders {",
-        'graph [rankdir=LR, bgcolor="transparent", nodesep=0.25, ranksep=0.4, pad=0.1];',
+        'graph [rankdir=RL, bgcolor="transparent", nodesep=0.25, ranksep=0.4, pad=0.1];',
         f'node [shape=box, style="rounded,filled", fontname="Courier", fontsize={_NODE_POINTS}];',
         f'node [fontcolor="{ink}", color="{quiet}", fillcolor="{panel}", margin="{_MARGIN},0.07"];',
         f'edge [fontname="Courier", fontsize={_EDGE_POINTS}, fontcolor="{ink}", color="{quiet}", arrowsize=0.7];',

@@ -7,14 +7,15 @@ that, and what this refers to in turn.
 from __future__ import annotations
 
 import time
-from types import ModuleType
+from collections.abc import Callable
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.memory.objects.graph import ReferenceGraph, expand
-from services.memory.objects.heap import Ints, is_subtype, namespace
+from services.memory.objects.heap import Ints, ObjectHeap, is_subtype, namespace
 
 MOST_FOLLOWED = 300_000  # objects
 MOST_SECONDS = 5.0
@@ -66,6 +67,8 @@ def _held_from_outside(graph: ReferenceGraph, index: int, inside: Mask) -> Mask:
     held = np.zeros(len(heap), dtype=bool)
     held[targets[crossing]] = True
     held[graph.in_threads] = True
+    held[_constants(heap)] = True
+    held[_singletons(heap, inside)] = True
     held &= inside
     held[index] = False
     frontier = np.flatnonzero(held)
@@ -75,6 +78,55 @@ def _held_from_outside(graph: ReferenceGraph, index: int, inside: Mask) -> Mask:
         frontier = frontier[frontier != index]
         held[frontier] = True
     return held
+
+
+def _constants(heap: ObjectHeap) -> Ints:
+    """Return the objects that code has as its constants and names, which the collector does not report."""
+    waiting = [
+        heap.objects[at]
+        for number, kind in enumerate(heap.types)
+        if kind is CodeType
+        for at in np.flatnonzero(heap.kinds == number).tolist()
+    ]
+    found = set(map(id, waiting))
+    while waiting:
+        value = waiting.pop()
+        parts: tuple[object, ...] = ()
+        if type(value) is CodeType:
+            names = (value.co_name, value.co_qualname, value.co_filename)
+            parts = (
+                *value.co_consts,
+                *value.co_names,
+                *value.co_varnames,
+                *value.co_cellvars,
+                *value.co_freevars,
+                *names,
+            )
+        elif type(value) is tuple or type(value) is frozenset:
+            parts = tuple(value)
+        fresh = [part for part in parts if id(part) not in found]
+        found.update(map(id, fresh))
+        waiting += fresh  # what is neither code nor a tuple ends there
+    places = heap.index(np.fromiter(found, dtype=np.int64, count=len(found)))
+    return places[places >= 0]
+
+
+def _singletons(heap: ObjectHeap, inside: Mask) -> list[int]:
+    """Return which objects inside the interpreter keeps for good: small numbers, and texts of one character or none."""
+    small: dict[type, Callable[[Any], bool]] = {
+        int: lambda value: -5 <= value <= 256,
+        str: lambda value: len(value) <= 1,
+        bytes: lambda value: len(value) <= 1,
+        tuple: lambda value: not value,
+    }
+    return [
+        at
+        for number, kind in enumerate(heap.types)
+        for wanted, is_kept in small.items()
+        if kind is wanted  # a look-up would run the code of a metaclass
+        for at in np.flatnonzero(inside & (heap.kinds == number)).tolist()
+        if is_kept(heap.objects[at])
+    ]
 
 
 def _modules(graph: ReferenceGraph, index: int) -> Mask:

@@ -53,7 +53,8 @@ def plant() -> int:
         return captured
 
     shared = Shared()
-    owner.parts += [rows, back, closure, shared, shared.rows[0]]
+    # A constant belongs to the code that has it, a small number to the interpreter.
+    owner.parts += [rows, back, closure, shared, shared.rows[0], "a constant of this code", 7]
     held["owner"] = owner
     also.append(shared)
     cells = closure.__closure__ or ()

@@ -116,7 +116,7 @@ def test_a_far_limit_is_shown_and_does_not_flatten_the_curves() -> None:
     ground, limit = far.layout["shapes"]
     assert far.layout["yaxis"]["domain"][1] < ground["y0"] < limit["y0"] <= 1
     assert limit["yref"] == "paper"
-    assert far.layout["annotations"][0]["text"] == "limit 62.5 GB, not to scale"
+    assert far.layout["annotations"][0]["text"] == "limit 62.50 GB, not to scale"
 
 
 @pytest.mark.parametrize("rss", [200, 1500])

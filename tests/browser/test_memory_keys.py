@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from services.core.i18n import _, speaking
 from tests.browser.conftest import PATIENCE, Watch
@@ -25,10 +27,11 @@ _FOCUS = """() => {
     return !["none", "auto"].includes(outlineStyle) && parseFloat(outlineWidth) >= 2
   }
   let seen = false
-  for (let each = at, up = 0; each && up < 4; each = each.parentElement, up++) seen ||= ring(each)
+  for (let each = at, up = 0; each && up < 7; each = each.parentElement, up++) seen ||= ring(each)
   const frame = at.closest("[data-testid=stDataFrame]")
   const tables = [...document.querySelectorAll("[data-testid=stDataFrame]")]
-  return { name: at.ariaLabel || at.innerText || at.textContent, table: tables.indexOf(frame), seen }
+  const name = at === document.body ? "" : at.ariaLabel || at.innerText || at.textContent
+  return { name, table: at.closest("canvas") ? tables.indexOf(frame) : -1, seen }
 }"""
 
 
@@ -77,10 +80,11 @@ def choose_first_row(page: Page, table: int, sign: Locator) -> None:
         if not sign.is_visible():
             tab_to(page, table=table)
             keys(page, "ArrowDown", "ArrowUp", "Shift+Space")
-            page.wait_for_timeout(1_000)
+            with suppress(PlaywrightTimeoutError):
+                sign.wait_for(timeout=PATIENCE / 3)
         return sign.is_visible()
 
-    eventually(chosen, what="the first row, selected")
+    eventually(chosen, what="the first row, selected", seconds=2 * PATIENCE / 1000)
 
 
 def test_the_memory_way_by_keys_alone_in_chinese(chinese: Page, console: Server) -> None:
@@ -90,13 +94,11 @@ def test_the_memory_way_by_keys_alone_in_chinese(chinese: Page, console: Server)
     with speaking("zh_CN"):
         page.goto("/overview")
         heading(page, _("Overview"))
-        page.wait_for_function(
-            "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-        )
 
         def arrived() -> bool:
             keys(page, "g", "m")  # the last thing that a page gets is who listens to the keys
-            page.wait_for_timeout(500)
+            with suppress(PlaywrightTimeoutError):
+                page.wait_for_url("**/memory", timeout=PATIENCE / 30)
             return page.url.endswith("/memory")
 
         eventually(arrived, what="the page of the memory")
@@ -117,7 +119,7 @@ def test_the_memory_way_by_keys_alone_in_chinese(chinese: Page, console: Server)
         expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
         types = console.client.get("/api/objects/types").json()["types"]
         largest = types[0]["type"]
-        choose_first_row(page, 0, page.get_by_role("heading", level=3, name=largest))
+        choose_first_row(page, 0, page.get_by_role("heading", level=3, name=largest, exact=True))
         expect(page).to_have_url(re.compile(rf"type={largest}"))
         expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
         choose_first_row(page, 1, page.locator(".st-key-object-sizes"))
@@ -128,5 +130,5 @@ def test_the_memory_way_by_keys_alone_in_chinese(chinese: Page, console: Server)
         tab_to(page, _("Generation {number}").format(number=2))
         keys(page, "Enter")
         outcome = page.locator(".st-key-outcome-collect")
-        expect(outcome).to_contain_text(_("pause {time}").format(time=""))
+        expect(outcome).to_contain_text(_("pause {time}").format(time="").strip())
         expect(outcome).to_contain_text("RSS")

@@ -30,7 +30,7 @@ _FOCUS = """() => {
   for (let each = at, up = 0; each && up < 7; each = each.parentElement, up++) seen ||= ring(each)
   const frame = at.closest("[data-testid=stDataFrame]")
   const tables = [...document.querySelectorAll("[data-testid=stDataFrame]")]
-  const name = at === document.body ? "" : at.ariaLabel || at.innerText || at.textContent
+  const name = at.matches("button, a, input") ? at.ariaLabel || at.innerText || at.textContent : ""
   return { name, table: at.closest("canvas") ? tables.indexOf(frame) : -1, seen }
 }"""
 

@@ -55,7 +55,9 @@ def _node(node: GraphNode) -> str:
     shown = [cut_middle(line, _MOST_TITLE) for line in whole] + ([] if node.root else [bytes_])
     columns = max(map(_columns, shown))
     wide = columns * _NODE_POINTS * _WIDTH / 72 + 2 * _MARGIN
-    address = "./" + PageName.OBJECTS + "?" + urlencode({Query.TYPE: node.type, Query.OBJECT: node.address})
+    address = (
+        "./" + PageName.OBJECTS + "?" + urlencode({Query.TYPE.value: node.type, Query.OBJECT.value: str(node.address)})
+    )
     return f"label={_quoted(shown)}, width={wide:.2f}, tooltip={_quoted([*whole, bytes_])}, URL={_quoted([address])}"
 
 

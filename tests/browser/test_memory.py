@@ -43,6 +43,17 @@ COVERED = """() => [...document.querySelectorAll(".millpond-chart")].flatMap((ch
 })"""
 
 
+EVENT_PAGES = re.compile(r"/memory\?.*event=\d+|/(documents|collector|settings|budget|overview|allocations)")
+NEWEST_EVENT = """(chart) => {
+  chart.scrollIntoView({ block: "center" })
+  const plot = chart.querySelector(".millpond-chart-plot")
+  const { xaxis, yaxis3 } = plot._fullLayout
+  const { x, y } = plot._fullData.find((trace) => trace.meta === "events")
+  const { left, top } = plot.getBoundingClientRect()
+  return [left + xaxis._offset + xaxis.d2p(x.at(-1)), top + yaxis3._offset + yaxis3.d2p(y.at(-1))]
+}"""
+
+
 def chart(page: Page, name: str) -> Locator:
     return page.get_by_role("figure", name=name)
 
@@ -153,6 +164,14 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     zoom(page, USE)
     page.get_by_role("radio", name="1 h").click()
     page.wait_for_function(WHOLE)
+
+    def followed() -> bool:
+        with suppress(PlaywrightError):  # while the page is left
+            page.mouse.click(*chart(page, LEDGER).evaluate(NEWEST_EVENT))
+            page.wait_for_url(EVENT_PAGES, timeout=PATIENCE / 20)
+        return EVENT_PAGES.search(page.url) is not None
+
+    eventually(followed, what="the page of the newest event")
 
 
 def test_the_range_is_in_the_address(page: Page) -> None:

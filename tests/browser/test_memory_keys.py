@@ -17,7 +17,7 @@ from tests.servers import Server, eventually
 
 pytestmark = pytest.mark.browser
 
-_MOST_STOPS = 90
+_MOST_STOPS = 150  # twice around: what is drawn anew while one passes is missed
 # What has the focus, within a component's own tree too: its name, whether it is a table, and whether its ring is seen.
 _FOCUS = """() => {
   let at = document.activeElement
@@ -59,7 +59,9 @@ def focus(page: Page) -> dict[str, Any]:
 
 
 def tab_to(page: Page, name: str = "", *, table: int = -1) -> None:
-    """Go on with Tab as far as a button, or a table by its place on the page."""
+    """Go on with Tab as far as a button that is there, or a table by its place on the page."""
+    if name:
+        expect(page.get_by_role("button", name=name).first).to_be_visible()
     for _stop in range(_MOST_STOPS):
         page.keyboard.press("Tab")
         found: dict[str, Any] = page.evaluate(_FOCUS)

@@ -44,12 +44,18 @@ def range_label(choice: Range) -> str:
     }[choice]
 
 
-def time_window(choice: Range, now: float, points: int) -> tuple[float, float]:
+def time_window(choice: Range, now: float, points: int, *, since: float | None = None) -> tuple[float, float]:
     """Return start and end in seconds since the epoch, in whole steps of which a range has `points`.
 
-    Steps keep their borders as time goes on, so that means over them stay the same from one call to the next.
+    Steps keep their borders as time goes on, so that means over them stay the same from one call to the next. With
+    `since`, before which there is nothing, they are finer: so many in a minute times a power of two that reaches there.
     """
     seconds = PACING[choice].seconds
+    if since is not None:
+        reach = 60.0
+        while reach < now - since:
+            reach *= 2
+        seconds = min(seconds, reach)
     step = max(1.0, seconds / points)
     end = ceil(now / step) * step
     return end - seconds, end

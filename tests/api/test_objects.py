@@ -66,6 +66,10 @@ def test_an_object_and_the_path_to_it(server: Server, looks: list[dict[str, Any]
     path = server.client.get(f"/api/objects/paths/{address}", params=query).json()
     assert path["identity"] == "same"
     assert path["root"] == "module"
+    retained = path["retained"]
+    assert retained["bytes"] >= path["found"]["bytes"] > 0
+    assert retained["objects"] >= 1
+    assert retained["complete"] in {True, False}
     assert path["path"][-1]["name"] == "services.app.startup.Application"
     assert path["found"]["name"].startswith("console.")
     gone = server.client.get(f"/api/objects/paths/{address}", params={"type": "services.core.settings.Settings"})

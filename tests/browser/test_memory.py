@@ -24,6 +24,36 @@ ZOOMED = "() => [...window.millpondCharts.groups.values()].some(group => group.r
 WHOLE = "() => [...window.millpondCharts.groups.values()].every(group => group.range === null)"
 
 
+# What of a chart lies on another part of it, or on its neighbour; legends higher than their plots; tools that are seen.
+COVERED = """() => [...document.querySelectorAll(".millpond-chart")].flatMap((chart) => {
+  const faults = []
+  const named = ["head", "legend", "plot"].map((name) => [name, chart.querySelector(`.millpond-chart-${name}`)])
+  const boxes = named.map(([name, part]) => [name, part.getBoundingClientRect()]).filter(([, box]) => box.height)
+  const frame = chart.getBoundingClientRect()
+  boxes.forEach(([name, box], at) => {
+    if (box.bottom > frame.bottom + 1 || box.right > frame.right + 1) faults.push(`${name} leaves the chart`)
+    if (at && box.top < boxes[at - 1][1].bottom - 1) faults.push(`${boxes[at - 1][0]} lies on ${name}`)
+  })
+  const [legend, plot] = ["legend", "plot"].map((wanted) => boxes.find(([name]) => name === wanted)?.[1].height ?? 0)
+  if (legend > plot) faults.push(`a legend of ${legend} px over a plot of ${plot} px`)
+  if (chart.querySelector(".modebar, .legend")) faults.push("Plotly's own")
+  const tools = chart.querySelector(".millpond-chart-tools")
+  if (!chart.matches(":hover, :focus-within") && Number(getComputedStyle(tools).opacity)) faults.push("tools")
+  return faults.map((fault) => `${chart.ariaLabel}: ${fault}`)
+})"""
+
+
+EVENT_PAGES = re.compile(r"/memory\?.*event=\d+|/(documents|collector|settings|budget|overview|allocations)")
+NEWEST_EVENT = """(chart) => {
+  chart.scrollIntoView({ block: "center" })
+  const plot = chart.querySelector(".millpond-chart-plot")
+  const { xaxis, yaxis3 } = plot._fullLayout
+  const { x, y } = plot._fullData.find((trace) => trace.meta === "events")
+  const { left, top } = plot.getBoundingClientRect()
+  return [left + xaxis._offset + xaxis.d2p(x.at(-1)), top + yaxis3._offset + yaxis3.d2p(y.at(-1))]
+}"""
+
+
 def chart(page: Page, name: str) -> Locator:
     return page.get_by_role("figure", name=name)
 
@@ -45,7 +75,9 @@ def wait_for_updates(page: Page, count: int, name: str = LEDGER) -> None:
 
 def shown(page: Page, name: str) -> list[str]:
     """Return the stretch of time that a chart shows."""
-    found: list[str] = chart(page, name).evaluate("chart => chart._fullLayout.xaxis.range.map(String)")
+    found: list[str] = (
+        chart(page, name).locator(".millpond-chart-plot").evaluate("chart => chart._fullLayout.xaxis.range.map(String)")
+    )
     return found
 
 
@@ -90,6 +122,18 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     before = shown(page, LEDGER)
     wait_for_updates(page, 1)
     assert shown(page, LEDGER) != before  # time goes on
+    page.set_viewport_size({"width": 420, "height": 900})
+    wait_for_updates(page, 1)
+    more = chart(page, LEDGER).locator(".millpond-chart-more")
+    expect(more).to_be_visible()  # a dozen owners do not fit into two lines
+    assert page.evaluate(COVERED) == []
+    more.click()
+    wait_for_updates(page, 1)
+    assert page.evaluate(COVERED) == []
+    page.set_viewport_size({"width": 1440, "height": 900})
+    wait_for_updates(page, 1)
+    page.mouse.move(0, 0)
+    eventually(lambda: page.evaluate(COVERED) == [], what="charts on which nothing lies")
 
     zoom(page, LEDGER)
     zoomed = shown(page, LEDGER)
@@ -99,6 +143,17 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     same = "() => [...document.querySelectorAll('.millpond-chart')].filter(chart => chart.mine).length"
     assert page.evaluate(same) >= 4  # the elements are the ones from before: nothing was built anew
 
+    said = chart(page, LEDGER).locator(".millpond-chart-zoom")
+    expect(said).to_contain_text(re.compile(r"Zoomed: \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"))
+    assert [part[11:19] for part in zoomed] == re.findall(r"\d\d:\d\d:\d\d", said.inner_text())
+    chart(page, USE).get_by_role("button", name="Show all").click()
+    page.wait_for_function(WHOLE)
+    expect(said).to_be_hidden()
+    wait_for_updates(page, 1)
+    assert shown(page, LEDGER) != zoomed
+
+    zoom(page, LEDGER)
+    zoomed = shown(page, LEDGER)
     drag = chart(page, LEDGER).locator(".nsewdrag").first
     drag.dblclick()
     page.wait_for_function(WHOLE)
@@ -109,6 +164,14 @@ def test_charts_update_in_place_and_keep_their_zoom(page: Page) -> None:
     zoom(page, USE)
     page.get_by_role("radio", name="1 h").click()
     page.wait_for_function(WHOLE)
+
+    def followed() -> bool:
+        with suppress(PlaywrightError):  # while the page is left
+            page.mouse.click(*chart(page, LEDGER).evaluate(NEWEST_EVENT))
+            page.wait_for_url(EVENT_PAGES, timeout=PATIENCE / 20)
+        return EVENT_PAGES.search(page.url) is not None
+
+    eventually(followed, what="the page of the newest event")
 
 
 def test_the_range_is_in_the_address(page: Page) -> None:
@@ -156,7 +219,7 @@ def test_a_chart_becomes_a_page_of_its_own(page: Page, browser: Browser, tmp_pat
     expect(chart(page, LEDGER).locator(".main-svg").first).to_be_visible()
     chart(page, LEDGER).hover()
     with page.expect_download() as started:
-        chart(page, LEDGER).locator("[data-title*='HTML page']").click()
+        chart(page, LEDGER).get_by_role("button", name="Save as a self-contained HTML page").click()
     started.value.save_as(tmp_path / "ledger.html")
     context = browser.new_context(offline=True)
     saved = context.new_page()

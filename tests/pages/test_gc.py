@@ -163,7 +163,9 @@ def test_pauses_and_who_waited(app: AppTest, acting: Services, monkeypatch: pyte
     acting.memory.collector.collect(SERVICE, 2)
     open_page(app, "collector", view="pauses")
     assert not app.error
-    assert "Pauses over time" in words(app)
+    drawn = [chart.proto.bytes for chart in app.get("bidi_component")]
+    assert any(b'"title":"Pauses over time"' in data for data in drawn)
+    assert any(b'"title":"Distribution of pauses"' in data for data in drawn)
     assert "Delayed" in str(app.dataframe[0].proto)
     monkeypatch.setattr(acting.memory.pauses, "recent", lambda *_limit: [])
     app.run()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -33,13 +35,23 @@ def words(app: AppTest) -> str:
     return re.sub(r"\\(.)", r"\1", "\n".join(str(element.value) for element in texts))
 
 
+def charts(app: AppTest) -> list[dict[str, Any]]:
+    """Return what the browser gets of each chart on the page."""
+    return [json.loads(chart.proto.bytes) for chart in app.get("bidi_component") if chart.proto.bytes]
+
+
 def test_the_page_shows_verdict_charts_and_ledger(app: AppTest, watched: Services) -> None:
     """The page draws without an error, with its main chart and the ledger, and says that there is no GPU."""
-    open_page(app, "memory")
+    open_page(app, "memory", range="1h")
     assert not app.exception
     assert not app.error
     written = words(app)
-    assert "Memory by owner" in written
+    (ledger,) = (chart for chart in charts(app) if chart["title"] == "Memory by owner")
+    # What runs for less than an hour fills its chart, which says since when.
+    assert ledger["note"].startswith("Since the start, ")
+    begin, end = ledger["layout"]["xaxis"]["range"]
+    assert end - begin < 3600_000
+    assert begin <= ledger["times"][0] <= begin + 60_000
     assert "Every byte of RSS" in written
     assert "Watching costs" in written
     shown = watched.memory.snapshot()

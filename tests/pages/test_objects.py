@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from console.ui.objects.retention_graph import retention_dot
 from console.ui.session_state import Key
 from services.app.container import Services
 from services.core.errors import UnavailableError
+from services.core.memory_report import Owner
 from services.memory.objects.inspector import Inspector
+from services.memory.objects.types import GraphLink, GraphNode, ObjectView, PathRoot, RetainedSize, RetentionPaths
 from tests.pages.conftest import open_page
 
 
@@ -61,6 +66,27 @@ def test_two_snapshots_are_compared_and_a_deleted_object_is_reported(app: AppTes
     assert "was removed: somebody deleted it" in shown(page)
     assert "The snapshot of 2024-01-02 03:04:05 UTC was removed." in shown(page)
     assert "Watching: " in shown(page)
+
+
+def test_long_names_in_the_graph_are_cut_in_the_middle_and_whole_on_hover() -> None:
+    """A label that is cut at its end, or wider than its box, would not say which object it is; quotes stay text."""
+    kind = "package." + "very_" * 20 + 'long."Type"'
+    found = ObjectView(2, kind, 56, 99, deep_complete=True, text="", name="", owner=Owner.PYTHON, part="")
+    nodes = (GraphNode(1, "module", "package", 8, root=True), GraphNode(2, kind, kind, 56, root=False))
+    retained = RetainedSize(60, 2, complete=True, most_objects=10, most_seconds=1.0)
+    link = GraphLink(1, 2, "['" + "k" * 90 + "']")
+    dot = retention_dot(RetentionPaths(found, PathRoot.MODULE, (), nodes, (link,), 1, retained, 0.0, 0.0), dark=False)
+    line = next(line for line in dot.splitlines() if line.startswith("n2 ["))
+    label, width, tooltip = re.findall(r'label="(.*?[^\\])", width=([\d.]+), tooltip="(.*?[^\\])", URL', line)[0]
+    shown, size = label.split("\\n")
+    assert "…" in shown
+    assert shown.startswith("package.very_")
+    assert shown.endswith('long.\\"Type\\"')
+    assert len(shown) <= 46
+    assert size == "56 B"
+    assert float(width) >= 44 * 0.6 * 10 / 72  # as wide as its characters at 10 points
+    assert tooltip.startswith(kind.replace('"', '\\"'))
+    assert f'labeltooltip="{link.label}"' in dot
 
 
 @pytest.mark.parametrize("view", ["owners", "repeat", "nonsense"])

@@ -8,10 +8,12 @@ import numpy as np
 import streamlit as st
 
 from console.ui.budget.gauge import LEVEL_COLOURS, level_word
-from console.ui.charts.annotations import inert, restart_shapes
+from console.ui.charts.annotations import add_levels, inert, restart_shapes
 from console.ui.charts.chart import EncodedChart, draw_chart
-from console.ui.charts.figure import Chart, Json, known, line, moments, numbers, time_layout
+from console.ui.charts.event_links import open_moment
+from console.ui.charts.figure import EVENTS, Chart, Json, known, line, moments, numbers, time_layout
 from console.ui.charts.palette import colour, owner_name
+from console.ui.charts.shown_time import shown_time
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, local_time, signed_size, size
@@ -19,15 +21,14 @@ from console.ui.shared.heartbeat import TickCache, heartbeat
 from services.app.container import Services
 from services.core.i18n import _, labelled, listed
 from services.core.machine import MEGABYTE
-from services.core.time_ranges import PACING, Range, range_label, time_window
-from services.memory.budget.types import Budget, BudgetLevel, Decision, DecisionKind
+from services.core.time_ranges import PACING, Range, range_label
+from services.memory.budget.types import Budget, Decision, DecisionKind
 from services.memory.types import Series, Window
 
 BUDGET_POINTS = 400
 BUDGET_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT)
 _MOST_DECISIONS = 100
 _IN_SIGHT = 0.6  # of the soft watermark: below, drawing it would press the curve flat
-_LABEL_PIXELS = 36
 _SYMBOLS = {
     DecisionKind.TAKEN: "triangle-down",
     DecisionKind.UNDONE: "triangle-up",
@@ -73,22 +74,16 @@ def chart_view(services: Services) -> None:
 @guarded
 def _chart(services: Services, choice: Range) -> None:
     drawn = _charts.get((id(services), choice), PACING[choice].refresh_seconds / 2, lambda: _build(services, choice))
-    draw_chart(drawn, key="chart-budget")
+    open_moment(draw_chart(drawn, key="chart-budget"))
     heartbeat("budget-chart", PACING[choice].refresh_seconds)
 
 
 def _build(services: Services, choice: Range) -> EncodedChart:
-    now = services.memory.clock.time()
-    start, end = time_window(choice, now, BUDGET_POINTS)
-    window = services.memory.history.window(start, end, columns=BUDGET_COLUMNS, points=BUDGET_POINTS)
-    return EncodedChart.of(
-        budget_chart(
-            window,
-            services.governor.state().budget,
-            services.governor.decisions(),
-            span=(now - PACING[choice].seconds, now),
-        )
-    )
+    memory = services.memory
+    shown = shown_time(memory, choice, BUDGET_POINTS)
+    window = memory.history.window(shown.start, shown.end, columns=BUDGET_COLUMNS, points=BUDGET_POINTS)
+    state, decisions = services.governor.state(), services.governor.decisions()
+    return EncodedChart.of(budget_chart(window, state.budget, decisions, span=shown.span, note=shown.note))
 
 
 @st.fragment
@@ -145,9 +140,18 @@ def _because(decision: Decision) -> str:
 
 
 def budget_chart(
-    window: Window, budget: Budget, decisions: Sequence[Decision], *, span: tuple[float, float], height: int = 280
+    window: Window,
+    budget: Budget,
+    decisions: Sequence[Decision],
+    *,
+    span: tuple[float, float],
+    note: str = "",
+    height: int = 280,
 ) -> Chart:
-    """Return RSS over time with the watermarks as they are now, and a mark for each decision where RSS then was."""
+    """Return RSS over time with the watermarks as they are now, and a mark for each decision where RSS then was.
+
+    A click on a decision tells its time.
+    """
     layout = time_layout(height, _("MB"), span=span)
     layout["shapes"] = restart_shapes(window)
     traces = [line(_("RSS"), numbers(window.means[Series.RSS], per=MEGABYTE), "rss", unit=_("MB"), width=2)]
@@ -159,10 +163,10 @@ def budget_chart(
     if shown:
         traces.append(_marks(shown))
     marks = [(mark.level, budget.reached_bytes(mark.level)) for mark in budget.watermarks]
-    if budget.limit and marks and top >= _IN_SIGHT * marks[0][1]:
-        _add_lines(layout, budget, marks)
-        layout["yaxis"]["range"] = [0, round(max(top, budget.limit) / MEGABYTE * 1.06, 1)]
-    return Chart("budget", _("RSS, watermarks and decisions"), tuple(traces), layout, moments(window.times))
+    if budget.limit and marks:
+        levels = [(level_word(level).lower(), LEVEL_COLOURS[level], height) for level, height in marks]
+        add_levels(layout, [*levels, (_("limit"), "limit", budget.limit)], top, in_sight=_IN_SIGHT)
+    return Chart("budget", _("RSS, watermarks and decisions"), tuple(traces), layout, moments(window.times), note=note)
 
 
 def _marks(decisions: Sequence[Decision]) -> Json:
@@ -172,6 +176,8 @@ def _marks(decisions: Sequence[Decision]) -> Json:
         "name": _("Decisions"),
         "x": [int(each.time * 1000) for each in decisions],
         "y": [round(each.rss_before / MEGABYTE, 1) for each in decisions],
+        "meta": EVENTS,
+        "customdata": [int(each.time) for each in decisions],
         "text": [inert(labelled(each.label, each.outcome))[:140] for each in decisions],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
@@ -181,33 +187,3 @@ def _marks(decisions: Sequence[Decision]) -> Json:
             "line": {"color": colour("background"), "width": 1},
         },
     }
-
-
-def _add_lines(layout: Json, budget: Budget, marks: Sequence[tuple[BudgetLevel, int]]) -> None:
-    named = [(level_word(level).lower(), LEVEL_COLOURS[level], height) for level, height in marks]
-    layout.setdefault("annotations", [])
-    for place, (text, shade, height) in enumerate((*named, (_("limit"), "limit", budget.limit))):
-        layout["shapes"].append(
-            {
-                "type": "line",
-                "xref": "paper",
-                "x0": 0,
-                "x1": 1,
-                "y0": round(height / MEGABYTE, 1),
-                "y1": round(height / MEGABYTE, 1),
-                "line": {"color": colour(shade), "width": 1.2, "dash": "dot"},
-            }
-        )
-        layout["annotations"].append(
-            {
-                "text": text,
-                "xref": "paper",
-                "x": 0.004,
-                "xshift": _LABEL_PIXELS * place,  # the lines may be closer together than a label is high
-                "y": round(height / MEGABYTE, 1),
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "font": {"color": colour(shade), "size": 11},
-            }
-        )

@@ -113,8 +113,8 @@ def gauge_chart(state: GovernorState) -> Chart:
     budget = state.budget
     limit = max(budget.limit, 1)
     top = max(limit, state.used_bytes + state.reserved_bytes)
-    layout = base_layout(74)
-    layout["margin"] = {"l": 2, "r": 2, "t": 20, "b": 2}
+    layout = base_layout(88)
+    layout["margin"] = {"l": 2, "r": 2, "t": 34, "b": 2}
     layout["showlegend"] = False
     layout["barmode"] = "overlay"
     layout["xaxis"] = {"range": [0, top / MEGABYTE], "visible": False, "fixedrange": True}
@@ -131,13 +131,17 @@ def gauge_chart(state: GovernorState) -> Chart:
             "text": level_word(mark.level).lower(),
             "x": budget.reached_bytes(mark.level) / MEGABYTE,
             "y": 1.0,
+            # In two lines, the last one ending where the bar does: on a phone they are wider than their zones.
+            "yshift": 14 * (place % 2),
             "yanchor": "bottom",
             "xanchor": "left",
             "showarrow": False,
             "font": {"color": colour(LEVEL_COLOURS[mark.level]), "size": 11},
         }
-        for mark in budget.watermarks
+        for place, mark in enumerate(budget.watermarks)
     ]
+    if layout["annotations"]:
+        layout["annotations"][-1] |= {"x": top / MEGABYTE, "xanchor": "right"}
     shade = LEVEL_COLOURS[state.level]
     own = min(state.rss_bytes, state.used_bytes)
     bars = [_bar(_("This process"), 0, own, shade, 1.0)]
@@ -145,7 +149,7 @@ def gauge_chart(state: GovernorState) -> Chart:
         bars.append(_bar(_("Others in the container"), own, state.used_bytes - own, shade, 0.55))
     if state.reserved_bytes:
         bars.append(_bar(_("Reserved for work in progress"), state.used_bytes, state.reserved_bytes, shade, 0.3))
-    return Chart("gauge", _("Use against the limit"), tuple(bars), layout)
+    return Chart("gauge", _("Use against the limit"), tuple(bars), layout, tools=False)
 
 
 def _box(left: int, right: int, bottom: float, top: float, shade: str) -> Json:

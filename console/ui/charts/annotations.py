@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from console.ui.charts.figure import Json
+from console.ui.charts.figure import EVENTS, Json
 from console.ui.charts.palette import colour
+from console.ui.shared.formatting import size
 from services.core.events import EventKind
 from services.core.i18n import _
+from services.core.machine import MEGABYTE
 from services.memory.types import Window
 from services.operations.event_log import Event
 
 MOST_EVENTS = 100
 _MOST_LABELS = 8
+# Of the height: a level in the strip above the plot, the band of the events, what lies between.
+_STRIP_EACH, _EVENTS_BAND, _GAP = 0.055, 0.05, 0.025
+_LABEL_PIXELS = 36
 _SYMBOLS = {
     EventKind.START: "triangle-right",
     EventKind.STOP: "square",
@@ -58,15 +63,17 @@ def event_kind_name(kind: EventKind) -> str:
 
 
 def event_trace(events: Sequence[Event]) -> Json:
-    """Return the newest events as markers along the upper edge, with their description on hover."""
+    """Return the newest events as markers in their band: described on hover, a click tells the id."""
     shown = events[-MOST_EVENTS:]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": _("Events"),
         "x": [int(event.time * 1000) for event in shown],
-        "y": [0.97] * len(shown),
+        "y": [0.5] * len(shown),
         "yaxis": "y3",
+        "meta": EVENTS,
+        "customdata": [event.id for event in shown],
         "text": [inert(f"{event_kind_name(event.kind)}: {event.detail}".rstrip(": "))[:120] for event in shown],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
@@ -78,9 +85,11 @@ def event_trace(events: Sequence[Event]) -> Json:
     }
 
 
-def event_axis() -> Json:
-    """Return the invisible axis of the event markers: 0 at the bottom, 1 at the top."""
-    return {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+def add_event_band(layout: Json) -> None:
+    """Make room for the events above the plot, where they cover no curve; before the levels are added."""
+    layout["yaxis3"] = {"range": [0, 1], "visible": False, "fixedrange": True, "anchor": "x"}
+    layout["hoversubplots"] = "axis"  # what is told of a moment has its events, too
+    _share_height(layout, 1.0)
 
 
 def inert(text: str) -> str:
@@ -135,29 +144,76 @@ def mark_moment(layout: Json, time: float) -> None:
     )
 
 
-def add_limit(layout: Json, limit_mb: float, text: str) -> None:
-    """Add the limit to a layout, as a labelled line across the chart."""
-    height = round(limit_mb, 1)
-    layout["shapes"].append(
-        {
-            "type": "line",
-            "xref": "paper",
-            "x0": 0,
-            "x1": 1,
-            "y0": height,
-            "y1": height,
-            "line": {"color": colour("limit"), "width": 1.5, "dash": "dot"},
-        }
-    )
-    layout["annotations"] = [
-        {
-            "text": text,
-            "xref": "paper",
-            "x": 0.004,
-            "y": height,
-            "xanchor": "left",
-            "yanchor": "top",
-            "showarrow": False,
-            "font": {"color": colour("limit"), "size": 11},
-        }
-    ]
+def add_levels(layout: Json, levels: Sequence[tuple[str, str, int]], top: float, *, in_sight: float) -> None:
+    """Add lines for levels (text, colour, bytes, the lowest first) to a chart of megabytes that reaches `top` bytes.
+
+    Where `top` is below `in_sight` of the lowest, they would press the curves flat: they lie in a strip of their own
+    above the plot then, one below the other, which says so.
+    """
+    layout.setdefault("annotations", [])
+    near = top >= in_sight * levels[0][2]
+    strip = 1.0
+    if near:
+        layout["yaxis"]["range"] = [0, round(max(levels[-1][2], top) / MEGABYTE * 1.06, 1)]
+    else:
+        strip = 1.0 - _STRIP_EACH * (len(levels) + 0.5)
+        layout["shapes"].append(_strip(strip))
+    for place, (text, shade, level) in enumerate(levels):
+        apart = not near and place == len(levels) - 1
+        told = _("{limit} {size}, not to scale").format(limit=text, size=size(level)) if apart else text
+        height = round(level / MEGABYTE, 1) if near else round(strip + _STRIP_EACH * (place + 0.75), 4)
+        axis = "y" if near else "paper"
+        layout["shapes"].append(
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "yref": axis,
+                "y0": height,
+                "y1": height,
+                "line": {"color": colour(shade), "width": 1.3, "dash": "dot"},
+            }
+        )
+        layout["annotations"].append(
+            {
+                "text": told,
+                "xref": "paper",
+                "x": 0.004,
+                "xshift": _LABEL_PIXELS * place,  # the lines may be closer together than a label is high
+                "yref": axis,
+                "y": height,
+                "xanchor": "left",
+                "yanchor": "bottom" if near else "middle",
+                "showarrow": False,
+                "font": {"color": colour(shade), "size": 11},
+                **({} if near else {"bgcolor": colour("background"), "borderpad": 0}),
+            }
+        )
+    _share_height(layout, strip)
+
+
+def _share_height(layout: Json, strip: float) -> None:
+    """Give the plot what the strip of levels, which begins at `strip`, and the band of events leave of the height."""
+    top = strip if strip == 1.0 else strip - _GAP
+    if "yaxis3" in layout:
+        layout["yaxis3"]["domain"] = [round(top - _EVENTS_BAND, 4), round(top, 4)]
+        top -= _EVENTS_BAND + _GAP / 2
+    layout["yaxis"]["domain"] = [0, round(top, 4)]
+
+
+def _strip(begin: float) -> Json:
+    """Return the ground of the strip above the plot."""
+    return {
+        "type": "rect",
+        "layer": "below",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "yref": "paper",
+        "y0": round(begin, 4),
+        "y1": 1,
+        "fillcolor": colour("grid"),
+        "opacity": 0.4,
+        "line": {"width": 0},
+    }

@@ -60,13 +60,6 @@ function figureOf(chart, dark) {
   return { traces, layout }
 }
 
-const icon = (path) => ({ width: 24, height: 24, path })
-const ICONS = {
-  reset: icon("M12 5V1L7 6l5 5V7a5 5 0 1 1-5 5H5a7 7 0 1 0 7-7z"),
-  picture: icon("M21 19V5a2 2 0 0 0-2-2H5a2 2 0 0 0-2 2v14a2 2 0 0 0 2 2h14a2 2 0 0 0 2-2zM8.5 13.5l2.5 3 3.500-4.500 4.500 6H5z"),
-  page: icon("M5 20h14v-2H5v2zM19 9h-4V3H9v6H5l7 7 7-7z"),
-}
-
 function save(name, blob) {
   const link = document.createElement("a")
   link.href = URL.createObjectURL(blob)
@@ -75,14 +68,25 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
 }
 
+// As a picture or a page of its own: with the title, and the legend below.
+function exportedOf(chart, dark) {
+  const { traces, layout } = figureOf(chart, dark)
+  layout.title = { text: plain(chart.title), x: 0.01, y: 0.98, yanchor: "top", font: { size: 15 } }
+  layout.margin = { ...layout.margin, t: 40 }
+  layout.legend = { ...layout.legend, y: -0.14, yanchor: "top" }
+  layout.paper_bgcolor = painted("$background", dark)
+  return { traces, layout }
+}
+
+const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;")
+
 async function savePage(chart) {
   const code = await (await fetch(SCRIPT)).text()
-  const { traces, layout } = figureOf(chart, false)
+  const { traces, layout } = exportedOf(chart, false)
   const safe = (value) => JSON.stringify(value).replace(/</g, "\\u003c")
-  const title = chart.title.replace(/&/g, "&amp;").replace(/</g, "&lt;")
   delete layout.height
   save(`${chart.name}.html`, new Blob([
-    `<!doctype html><html><head><meta charset="utf-8"><title>${title}</title>`,
+    `<!doctype html><html><head><meta charset="utf-8"><title>${plain(chart.title)}</title>`,
     `<style>html,body,#chart{height:100%;margin:0;font-family:sans-serif}</style></head><body><div id="chart"></div>`,
     "<script>", code, "</script>",
     `<script>Plotly.newPlot("chart", ${safe(traces)}, Object.assign(${safe(layout)}, {autosize: true}), {responsive: true})`,
@@ -93,10 +97,25 @@ async function savePage(chart) {
 class Drawing {
   constructor(host) {
     this.host = host
-    this.box = document.createElement("div")
-    this.box.className = "millpond-chart"
-    host.append(this.box)
+    if (!document.getElementById("millpond-chart-style")) {
+      const style = document.createElement("style")
+      style.id = "millpond-chart-style"
+      style.textContent = STYLE
+      document.head.append(style)
+    }
+    this.root = document.createElement("div")
+    this.root.className = "millpond-chart"
+    this.root.setAttribute("role", "figure")
+    host.append(this.root)
+    this.head = new Head(this.root, {
+      reset: () => this.reset(),
+      picture: () => this.savePicture(),
+      page: () => savePage(this.chart),
+      changed: () => this.renew(),
+    })
+    this.box = part(this.root, "div", "plot")
     this.resets = 0
+    this.stretched = false // the other axis than that of the time
     this.group = null
     this.dragging = false
     this.pointer = null
@@ -106,19 +125,22 @@ class Drawing {
       setTimeout(() => this.draw(), 0)
     }
     window.addEventListener("pointerup", this.release)
-    this.box.addEventListener("mousemove", (event) => (this.pointer = event))
+    this.box.addEventListener("mousemove", (event) => {
+      this.pointer = event
+      this.root.classList.toggle("over-event", this.eventAt(event) !== null)
+    })
     this.box.addEventListener("mouseleave", () => (this.pointer = null))
     this.sizes = new ResizeObserver(() => {
-      if (this.drawn && this.box.offsetWidth) window.Plotly.Plots.resize(this.box)
+      if (this.drawn && this.box.offsetWidth && this.box.offsetHeight) window.Plotly.Plots.resize(this.box)
     })
-    this.sizes.observe(host)
+    this.sizes.observe(this.box)
   }
 
-  update(chart, dark) {
+  update(chart, dark, tell) {
     this.chart = chart
-    this.box.style.minHeight = `${chart.layout.height}px`
-    this.box.setAttribute("role", "figure")
-    this.box.setAttribute("aria-label", chart.title)
+    this.tell = tell
+    this.root.style.height = `${chart.height}px`
+    this.root.setAttribute("aria-label", chart.title)
     this.dark = dark
     this.stale = true
     if (!this.group || this.zoom !== chart.zoom) {
@@ -131,6 +153,17 @@ class Drawing {
       this.group.subject = chart.subject
       this.group.range = null
     }
+    if (this.subject !== chart.subject) {
+      this.subject = chart.subject
+      this.stretched = false
+    }
+    this.head.update(chart, painted("$quiet", dark))
+    this.showZoom()
+    this.draw()
+  }
+
+  renew() {
+    this.stale = true
     this.draw()
   }
 
@@ -141,59 +174,85 @@ class Drawing {
     if (!this.stale || this.dragging || this.gone) return
     this.stale = false
     const { traces, layout } = figureOf(this.chart, this.dark)
+    this.head.legend.update(traces, layout.showlegend)
+    for (const trace of traces) if (this.head.legend.hidden.has(trace.name)) trace.visible = false
+    Object.assign(layout, { showlegend: false, autosize: true })
+    delete layout.height // what the head leaves
     layout.font.family = getComputedStyle(this.host).fontFamily
     layout.uirevision = `${this.chart.subject}.${this.resets}`
     // The range over time is kept here, for all charts of the group; the rest of the zoom by Plotly's uirevision.
+    // On a narrow plot the values of all curves would cover it.
+    if (layout.hovermode === "x unified" && traces.length > 6 && this.box.offsetWidth < 520) layout.hovermode = "closest"
     if (layout.xaxis) layout.xaxis.uirevision = `${layout.uirevision}.${JSON.stringify(this.group.range)}`
     if (this.group.range) Object.assign(layout.xaxis, { range: this.group.range, autorange: false })
-    await Plotly.react(this.box, traces, layout, this.config(Plotly))
-    this.box.setAttribute("data-updates", String(Number(this.box.getAttribute("data-updates") ?? 0) + 1))
+    this.showZoom()
+    await Plotly.react(this.box, traces, layout, this.config())
+    this.root.setAttribute("data-updates", String(Number(this.root.getAttribute("data-updates") ?? 0) + 1))
     if (!this.drawn) {
       this.drawn = true
       this.box.on("plotly_relayout", (change) => this.zoomed(change))
       this.box.on("plotly_doubleclick", () => this.reset())
+      this.box.on("plotly_click", ({ event }) => {
+        const chosen = this.eventAt(event)
+        if (chosen !== null) this.tell("event", chosen)
+      })
     }
     if (this.pointer && layout.hovermode === "x unified") Plotly.Fx.hover(this.box, this.pointer)
   }
 
-  config(Plotly) {
-    return {
-      displaylogo: false,
-      doubleClick: false,
-      responsive: false,
-      showTips: false,
-      modeBarButtons: [[
-        { name: "reset", title: words().reset, icon: ICONS.reset, click: () => this.reset() },
-        {
-          name: "picture",
-          title: words().picture,
-          icon: ICONS.picture,
-          click: () => Plotly.downloadImage(this.box, { format: "png", filename: this.chart.name, scale: 2 }),
-        },
-        { name: "page", title: words().page, icon: ICONS.page, click: () => savePage(this.chart) },
-      ]],
-    }
+  config() {
+    return { displayModeBar: false, doubleClick: false, responsive: false, showTips: false }
+  }
+
+  // Which event has its mark under the pointer: in a hover over time Plotly names all that are near.
+  eventAt({ clientX, clientY }) {
+    const marks = this.box._fullData?.find((trace) => trace.meta === "events" && trace.visible === true)
+    if (!marks) return null
+    const { left, top } = this.box.getBoundingClientRect()
+    const [x, y] = [marks.xaxis, marks.yaxis].map((id) => this.box._fullLayout[`${id[0]}axis${id.slice(1)}`])
+    const far = (at) =>
+      Math.hypot(left + x._offset + x.d2p(marks.x[at]) - clientX, top + y._offset + y.d2p(marks.y[at]) - clientY)
+    const nearest = marks.x.map((_moment, at) => at).sort((one, other) => far(one) - far(other))[0]
+    return nearest !== undefined && far(nearest) <= 10 ? marks.customdata[nearest] : null
+  }
+
+  async savePicture() {
+    const Plotly = await library()
+    const { traces, layout } = exportedOf(this.chart, this.dark)
+    const size = { width: this.box.offsetWidth, height: layout.height + 60 }
+    const options = { format: "png", filename: this.chart.name, scale: 2, ...size }
+    await Plotly.downloadImage({ data: traces, layout: { ...layout, ...size } }, options)
   }
 
   zoomed(change) {
     const from = change["xaxis.range[0]"] ?? change["xaxis.range"]?.[0]
     const to = change["xaxis.range[1]"] ?? change["xaxis.range"]?.[1]
-    if (from === undefined || to === undefined) return
-    this.group.range = [from, to]
-    this.spread()
+    if (Object.keys(change).some((name) => /^yaxis\d*\.range/.test(name))) this.stretched = true
+    if (from !== undefined && to !== undefined) {
+      this.group.range = [from, to]
+      this.spread()
+    }
+    this.showZoom()
+  }
+
+  showZoom() {
+    const range = this.group.range ?? (this.stretched ? null : undefined)
+    this.head.showZoom(range, this.chart.layout.xaxis?.type === "date")
   }
 
   reset() {
     this.group.range = null
-    for (const drawing of this.group.charts) drawing.resets += 1
+    for (const drawing of this.group.charts) {
+      drawing.resets += 1
+      drawing.stretched = false
+    }
     this.spread(true)
   }
 
   spread(all = false) {
     for (const drawing of this.group.charts) {
       if (!all && drawing === this) continue
-      drawing.stale = true
-      drawing.draw()
+      drawing.renew()
     }
   }
 
@@ -202,15 +261,16 @@ class Drawing {
     this.group?.charts.delete(this)
     window.removeEventListener("pointerup", this.release)
     this.sizes.disconnect()
+    this.head.legend.close()
     window.Plotly?.purge(this.box)
-    this.box.remove()
+    this.root.remove()
   }
 }
 
-export function show(element, data) {
+export function show(element, data, tell) {
   const drawing = (element.drawing ??= new Drawing(element))
   clearTimeout(drawing.closing)
-  drawing.update(JSON.parse(new TextDecoder().decode(data)), isDark(element))
+  drawing.update(JSON.parse(new TextDecoder().decode(data)), isDark(element), tell)
 }
 
 // Called at the end, but also between two updates: an element that is still connected a moment later stays.

@@ -15,6 +15,8 @@ from console.ui.charts.palette import PALETTE, colour
 from services.core.i18n import _
 
 MOST_POINTS = 2000
+# The `meta` of a trace of events: a click on one tells its `customdata`.
+EVENTS = "events"
 Json = dict[str, Any]
 
 
@@ -24,7 +26,7 @@ class Chart:
 
     A trace without `x` gets `times` (milliseconds since the epoch, sent once for all traces), unless it is one of
     nested parts, which have `ids`. `zoom` names the group of charts that zoom together, "" for none; a new `subject`
-    resets the zoom.
+    resets the zoom. `note` is told beside the title; `tools` are the buttons that save the chart.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Chart:
     times: tuple[int, ...] = ()
     zoom: str = ""
     subject: str = ""
+    note: str = ""
+    tools: bool = True
 
     @property
     def points(self) -> int:
@@ -57,6 +61,8 @@ class Chart:
                 "layout": self.layout,
                 "zoom": self.zoom,
                 "subject": self.subject,
+                "note": self.note,
+                "tools": self.tools,
             },
             separators=(",", ":"),
             allow_nan=False,
@@ -102,6 +108,12 @@ def time_layout(height: int, unit: str, *, span: tuple[float, float], second: st
         "range": [int(span[0] * 1000), int(span[1] * 1000)],
         "showgrid": False,
         "hoverformat": _("%d %b %H:%M:%S"),
+        # Plotly's own are English.
+        "tickformatstops": [
+            {"dtickrange": [None, 59_999], "value": _("%H:%M:%S") + "\n" + _("%d %b")},
+            {"dtickrange": [60_000, 86_399_999], "value": _("%H:%M") + "\n" + _("%d %b")},
+            {"dtickrange": [86_400_000, None], "value": _("%d %b")},
+        ],
     }
     layout["yaxis"] = {**_axis(), "title": _title(unit), "rangemode": "tozero"}
     if second:

@@ -12,14 +12,15 @@ import streamlit as st
 
 from console.ui.charts.annotations import (
     MOST_EVENTS,
-    add_limit,
-    event_axis,
+    add_event_band,
+    add_levels,
     event_trace,
     mark_moment,
     restart_shapes,
     restarts,
 )
 from console.ui.charts.chart import EncodedChart, draw_chart
+from console.ui.charts.event_links import open_event
 from console.ui.charts.figure import (
     MOST_POINTS,
     Chart,
@@ -34,6 +35,7 @@ from console.ui.charts.figure import (
 )
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, requests_chart
 from console.ui.charts.palette import FAMILY_OWNERS, ColourFamily, colour, family_name, owner_colour, owner_name
+from console.ui.charts.shown_time import shown_time
 from console.ui.error_boundary import guarded
 from console.ui.memory.marked import marked
 from console.ui.memory.sections import MemorySection
@@ -43,7 +45,7 @@ from services.app.container import Services
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
-from services.core.time_ranges import PACING, Range, range_label, time_window
+from services.core.time_ranges import PACING, Range, range_label
 from services.memory.ledger.ledger import Ledger
 from services.memory.types import Floats, Series, Window, owner_column
 from services.memory.watching_cost import WatchingActivity
@@ -102,7 +104,7 @@ def _exports(choice: Range) -> None:
     with st.popover(_("Export"), icon=":material/download:"):
         st.link_button(_("History as CSV"), f"{address}csv", icon=":material/table:")
         st.link_button(_("History as JSON"), f"{address}json", icon=":material/data_object:")
-        st.caption(_("To save a chart as an image or an HTML page, use the buttons at its upper right."))
+        st.caption(_("To save a chart as an image or an HTML page, point at it: the buttons are beside its title."))
 
 
 @st.fragment
@@ -113,7 +115,7 @@ def charts_view(services: Services, choice: Range) -> None:
     shown = memory_charts(services, choice, None if found is None else found.time)
     if shown.empty:
         st.info(_("There is no history in this range yet."), icon=":material/hourglass_top:")
-    draw_chart(shown.ledger, key="chart-ledger")
+    open_event(services, draw_chart(shown.ledger, key="chart-ledger"))
     with st.grid(2, min_column_width=320, gap="medium"):
         for name, drawn in shown.lines.items():
             with st.container(gap="xsmall"):
@@ -158,14 +160,14 @@ def _build(services: Services, choice: Range, moment: float | None) -> MemoryCha
 
 
 def _charts(services: Services, choice: Range, moment: float | None) -> MemoryCharts:
-    history, now = services.memory.history, services.memory.clock.time()
-    start, end = time_window(choice, now, LEDGER_POINTS)
-    stacked = history.window(start, end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
-    events = services.events.between(start, end, _MOST_MARKS)
-    seen = (now - PACING[choice].seconds, now)
+    history = services.memory.history
+    shown = shown_time(services.memory, choice, LEDGER_POINTS)
+    seen = shown.span
+    stacked = history.window(shown.start, shown.end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
+    events = services.events.between(shown.start, shown.end, _MOST_MARKS)
     ledger = ledger_chart(stacked, events, span=seen, zoom=_ZOOM)
-    start, end = time_window(choice, now, LINE_POINTS)
-    fine = history.window(start, end, columns=LINE_COLUMNS, points=LINE_POINTS)
+    shown = shown_time(services.memory, choice, LINE_POINTS)
+    fine = history.window(shown.start, shown.end, columns=LINE_COLUMNS, points=LINE_POINTS)
     charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
     requests = requests_chart(fine, per_request=services.memory.detector.verdict.per_request)
     drawn = [chart for chart in (ledger, *charts) if chart is not None]
@@ -173,7 +175,7 @@ def _charts(services: Services, choice: Range, moment: float | None) -> MemoryCh
         for chart in drawn:
             mark_moment(chart.layout, moment)
     return MemoryCharts(
-        _encoded(ledger, choice),
+        _encoded(replace(ledger, note=shown.note), choice),
         {chart.name: _encoded(chart, choice) for chart in drawn[1:]},
         _encoded(requests, choice) if requests else None,
         len(fine) == 0,
@@ -190,7 +192,7 @@ def ledger_chart(
     """Return RSS by family over time, with RSS itself, limit, restarts and events."""
     window, away = _with_ends(window)
     layout = time_layout(height, _("MB"), span=span)
-    layout["yaxis3"] = event_axis()
+    add_event_band(layout)
     layout["shapes"] = restart_shapes(window)
     traces = [_area(window, family, away) for family in ColourFamily if _present(window, family)]
     rss = window.means[Series.RSS]
@@ -278,11 +280,8 @@ def _add_limit(layout: Json, window: Window) -> None:
     peaks = window.maxima[Series.RSS]
     if limits is None or not known(limits) or not known(peaks):
         return
-    limit = float(limits[np.isfinite(limits)][-1])
-    top = float(np.nanmax(peaks))
-    if top >= _LIMIT_IN_SIGHT * limit:
-        add_limit(layout, limit / MEGABYTE, _("limit"))
-        layout["yaxis"]["range"] = [0, round(max(limit, top) / MEGABYTE * 1.05, 1)]
+    limit = int(limits[np.isfinite(limits)][-1])
+    add_levels(layout, [(_("limit"), "limit", limit)], float(np.nanmax(peaks)), in_sight=_LIMIT_IN_SIGHT)
 
 
 def owners_chart(ledger: Ledger, *, height: int = 0) -> Chart:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from console.navigation import PageName, may_open, page
 from console.ui.charts.annotations import event_kind_name
+from console.ui.charts.event_links import event_place
+from console.ui.current_actor import page_actor
 from console.ui.error_boundary import guarded
 from console.ui.session_state import Key, MemoryState, Query, query, query_number, set_query, state_of
 from console.ui.shared.formatting import escape, size, time_of_day
@@ -82,7 +85,16 @@ def marked_view(services: Services) -> None:
             st.markdown(_("This event is no longer kept."), width="stretch")
         else:
             st.markdown(_words(services, found), width="stretch")
+            if found.event is not None:
+                _place_link(services, found.event)
         st.button(_("Close"), key="marked-close", icon=":material/close:", type="tertiary", on_click=_close)
+
+
+def _place_link(services: Services, event: Event) -> None:
+    """Draw a link to the page of what the event happened to, where it has one and one may open it."""
+    name, parameters = event_place(event)
+    if name is not PageName.MEMORY and may_open(page_actor(services), name):
+        st.page_link(page(name), icon=":material/arrow_forward:", query_params=parameters)
 
 
 def _close() -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from itertools import pairwise
 
 import streamlit as st
 
-from console.ui.charts.palette import PALETTE, owner_name
+from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import show_error
+from console.ui.objects.retention_graph import retention_dot
 from console.ui.session_state import Key, ObjectsState, Query, query, query_number, set_query, state_of
 from console.ui.shared.exports import export_buttons
-from console.ui.shared.formatting import escape, milliseconds, plain, shorten, size, size_unit
+from console.ui.shared.formatting import count, escape, milliseconds, plain, size, size_unit
 from services.core.errors import ErrorKind, MillpondError, NotFoundError
-from services.core.i18n import _, gap, plural
+from services.core.i18n import _, plural
 from services.memory.objects.inspector import Inspector
 from services.memory.objects.types import (
-    GraphNode,
     Instances,
     ObjectIdentity,
     ObjectView,
@@ -25,9 +24,6 @@ from services.memory.objects.types import (
     PathStep,
     RetentionPaths,
 )
-
-_MOST_TITLE = 44  # characters
-_MOST_LABEL = 30
 
 
 def instances_view(inspector: Inspector) -> None:
@@ -165,6 +161,7 @@ def _graph(holders: RetentionPaths) -> None:
     )
     if known := identity_text(holders.identity):
         st.caption(known)
+    _sizes(found, holders)
     dark = st.context.theme.type == "dark"
     with st.container(horizontal_alignment="left", key="objects-graph"):
         st.graphviz_chart(
@@ -176,16 +173,43 @@ def _graph(holders: RetentionPaths) -> None:
     _facts(found, holders)
 
 
+def _sizes(found: ObjectView, holders: RetentionPaths) -> None:
+    retained = holders.retained
+    at_least = _("at least {size}")
+    figures = [
+        (_("Own size"), size(found.bytes), _("Without what it refers to")),
+        (
+            _("Retained size"),
+            size(retained.bytes) if retained.complete else at_least.format(size=size(retained.bytes)),
+            plural(
+                "What would be freed if it went: {count} object that nothing else keeps alive",
+                "What would be freed if it went: {count} objects that nothing else keeps alive",
+                retained.objects,
+            ),
+        ),
+        (
+            _("Deep size"),
+            size(found.deep_bytes) if found.deep_complete else at_least.format(size=size(found.deep_bytes)),
+            _("With everything it refers to"),
+        ),
+    ]
+    with st.grid(3, min_column_width=140, gap="small", key="object-sizes"):
+        for label, value, note in figures:
+            st.metric(label, value, border=True, help=note)
+    if not retained.complete:
+        st.caption(
+            _("It reaches more than is followed (at most {count} objects, for {seconds} s): more may be freed.").format(
+                count=count(retained.most_objects), seconds=f"{retained.most_seconds:g}"
+            )
+        )
+
+
 def _facts(found: ObjectView, holders: RetentionPaths) -> None:
     referrers = plural("{count} object refers to it", "{count} objects refer to it", holders.referrers)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            _("{referrers}. Own size {own}, deep size {deep}{more}. The search took {took}.").format(
-                referrers=referrers,
-                own=escape(size(found.bytes)),
-                deep=escape(size(found.deep_bytes)),
-                more="" if found.deep_complete else gap() + _("and more"),
-                took=milliseconds(holders.took * 1000),
+            _("{referrers}. The search took {took}.").format(
+                referrers=referrers, took=milliseconds(holders.took * 1000)
             )
         )
         export_buttons([asdict(step) for step in holders.path], "path")
@@ -201,42 +225,6 @@ def _close() -> None:
     _discard()
     for name in (Query.TYPE, Query.OBJECT, Query.EVIDENCE, Query.CONTAINER):
         set_query(name, None)
-
-
-def retention_dot(holders: RetentionPaths, *, dark: bool) -> str:
-    """Return the graph in DOT: roots on the left, the object on the right, its shortest path emphasised."""
-    side = 1 if dark else 0
-    ink, quiet, accent, panel = (PALETTE[name][side] for name in ("text", "quiet", "accent", "panel"))
-    steps = [step.address for step in holders.path]
-    on_path = set(pairwise(steps))
-    lines = [
-        "digraph holders {",
-        'graph [rankdir=LR, bgcolor="transparent", nodesep=0.2, ranksep=0.45, pad=0.1];',
-        'node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=11, margin="0.12,0.06"];',
-        f'node [fontcolor="{ink}", color="{quiet}", fillcolor="{panel}"];',
-        f'edge [fontname="sans-serif", fontsize=10, fontcolor="{quiet}", color="{quiet}", arrowsize=0.7];',
-    ]
-    for node in holders.nodes:
-        strong = f', color="{accent}", penwidth=2' if node.address == holders.found.address else ""
-        shape = ", shape=folder" if node.root else ""
-        lines.append(f"n{node.address} [label={_quoted(_node_text(node))}{shape}{strong}];")
-    for link in holders.links:
-        strong = f', color="{accent}", penwidth=2' if (link.source, link.target) in on_path else ""
-        label = _quoted(shorten(link.label, _MOST_LABEL))
-        lines.append(f"n{link.source} -> n{link.target} [label={label}{strong}];")
-    return "\n".join([*lines, "}"])
-
-
-def _node_text(node: GraphNode) -> str:
-    title = shorten(node.title, _MOST_TITLE)
-    kind = shorten(node.type, _MOST_TITLE)
-    return title if node.root else f"{title}\n{size(node.bytes)}" if kind == title else f"{title}\n{kind}"
-
-
-def _quoted(text: str) -> str:
-    """Return text as a DOT string, where only quotes and backslashes are special."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "\\n".join(plain(line) for line in escaped.split("\n")) + '"'
 
 
 def path_text(holders: RetentionPaths) -> str:

@@ -132,6 +132,17 @@ class History:
         """Return the time of the last sample of an earlier run, None when there was none."""
         return self._last_seen
 
+    def first_time(self, start: float, end: float) -> float | None:
+        """Return the time of the first point between two times (seconds since the epoch), None without one.
+
+        As exact as the finest resolution that reaches back so far.
+        """
+        for part in self._pieces(self._tier(start, end), start, end, []):
+            found = _between(part, start, end)
+            if len(found):
+                return float(found.times[0])
+        return None
+
     def window(
         self, start: float, end: float, *, columns: Collection[str] = COLUMNS, points: int = MAX_POINTS
     ) -> Window:

@@ -24,15 +24,17 @@ class ReferenceGraph:
     evaluated). The rest are cycles that wait for the collector or that native code holds.
 
     `parents` (n,) are indices, or `ROOT` or `UNREACHED`; `variables` are the names of local variables by index;
-    `levels` the indices of what was reached in each step, roots left out.
+    `levels` the indices of what was reached in each step, roots left out. `targets` (m,) are the heap's as indices, -1
+    for unknown ones; `in_threads` the indices of all that local variables refer to.
     """
 
     def __init__(self, heap: ObjectHeap, carried: ThreadLocals | None = None, seconds: float = 10.0) -> None:
         self.heap = heap
         self._deadline = time.monotonic() + seconds
-        self._targets: Ints = heap.index(heap.targets)
+        self.targets: Ints = heap.index(heap.targets)
         self.parents: Indices = np.full(len(heap), UNREACHED, dtype=np.int32)
         self.variables: dict[int, str] = {}
+        self.in_threads: Ints = np.empty(0, dtype=np.int64)
         self.levels: list[Ints] = []
         self._reach(self._modules())
         self._reach(self._locals(carried))
@@ -74,18 +76,22 @@ class ReferenceGraph:
         return np.array(sorted(found, key=rank), dtype=np.int64)
 
     def _locals(self, carried: ThreadLocals | None) -> Ints:
+        held: set[int] = set()
         for thread, function, variable, value in carried.variables if carried else ():
             index = self.heap.find(id(value))
+            if index is not None:
+                held.add(index)
             if index is not None and self.parents[index] == UNREACHED:
                 self.variables.setdefault(index, f"<thread {thread}>.{function}.{variable}")
+        self.in_threads = np.fromiter(held, dtype=np.int64, count=len(held))
         return np.fromiter(self.variables, dtype=np.int64, count=len(self.variables))
 
     def _without_referrers(self) -> Ints:
-        held = np.bincount(self._targets[self._targets >= 0], minlength=len(self.heap)) > 0
+        held = np.bincount(self.targets[self.targets >= 0], minlength=len(self.heap)) > 0
         return np.flatnonzero((self.parents == UNREACHED) & ~held)
 
     def _reach(self, roots: Ints) -> None:
-        parents, starts, targets = self.parents, self.heap.starts, self._targets
+        parents, starts, targets = self.parents, self.heap.starts, self.targets
         roots = roots[parents[roots] == UNREACHED]
         parents[roots] = ROOT
         frontier = roots
@@ -93,7 +99,7 @@ class ReferenceGraph:
         for _level in range(_MOST_LEVELS):
             if not len(frontier) or time.monotonic() > self._deadline:
                 return
-            reached, sources = _expand(frontier, starts, targets)
+            reached, sources = expand(frontier, starts, targets)
             fresh = parents[reached] == UNREACHED
             reached, sources = reached[fresh], sources[fresh]
             order = np.arange(len(reached))
@@ -104,7 +110,7 @@ class ReferenceGraph:
             self.levels.append(frontier)
 
 
-def _expand(frontier: Ints, starts: Ints, targets: Ints) -> tuple[Ints, NDArray[np.int64]]:
+def expand(frontier: Ints, starts: Ints, targets: Ints) -> tuple[Ints, NDArray[np.int64]]:
     """Return the indices that the objects of the frontier refer to, and the index that refers to each."""
     lengths = starts[frontier + 1] - starts[frontier]
     ends = np.cumsum(lengths)

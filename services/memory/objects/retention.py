@@ -15,6 +15,7 @@ from services.memory.objects.heap import Ints, ObjectHeap, bases, type_name
 from services.memory.objects.identity import Evidence, gone_error, identify
 from services.memory.objects.labels import global_name
 from services.memory.objects.names import ObjectNamer, OwnerRules
+from services.memory.objects.retained import retained_size
 from services.memory.objects.watching import watching_mask
 
 MOST_NODES = 60
@@ -112,6 +113,7 @@ class RetentionFinder:
             "path": self._steps(path),
             "root": self._root(path[0]),
             "referrers": len(referrers),
+            "retained": retained_size(self.graph, index),
             "nodes": graph.nodes,
             "links": graph.links,
         }

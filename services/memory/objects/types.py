@@ -205,10 +205,25 @@ class GraphLink:
 
 
 @dataclass(frozen=True, slots=True)
+class RetainedSize:
+    """What would be freed if one object went: its own bytes and those of the objects that it alone keeps alive.
+
+    A lower bound where not all that it reaches could be followed (`complete` is false): at most `most_objects`, and for
+    at most `most_seconds`.
+    """
+
+    bytes: int
+    objects: int
+    complete: bool
+    most_objects: int
+    most_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionPaths:
     """What retains an object: the shortest path from a root as `path`, and paths over other referrers as a graph.
 
-    `referrers` is the number of objects that refer to it directly.
+    `referrers` is the number of objects that refer to it directly, `retained` what it retains itself.
     """
 
     found: ObjectView
@@ -217,6 +232,7 @@ class RetentionPaths:
     nodes: tuple[GraphNode, ...]
     links: tuple[GraphLink, ...]
     referrers: int
+    retained: RetainedSize
     paused: float
     took: float
     identity: ObjectIdentity = ObjectIdentity.UNCHECKED

@@ -26,6 +26,20 @@ def test_the_last_hour_is_there_to_the_second() -> None:
     assert (window.maxima[Series.TRACED] == 7.0).all()
 
 
+def test_where_the_history_begins_is_known(tmp_path: Path) -> None:
+    """Charts begin there: to the second while the ring has it all, to the resolution later; None without any."""
+    history = History(tmp_path)
+    assert history.first_time(BEGAN - DAY, BEGAN + DAY) is None
+    fill(history, seconds(BEGAN + 7.0, 600))
+    assert history.first_time(BEGAN - DAY, BEGAN + DAY) == BEGAN + 7.0
+    assert history.first_time(BEGAN + 100.5, BEGAN + DAY) == BEGAN + 101.0
+    fill(history, seconds(BEGAN + 607.0, 5 * HOUR))
+    first = history.first_time(BEGAN - DAY, BEGAN + DAY)
+    assert first is not None
+    assert abs(first - BEGAN) < 60
+    history.close()
+
+
 def test_a_day_comes_in_minutes_with_their_extremes(tmp_path: Path) -> None:
     """A minute holds the mean, least and greatest of its sixty samples, on disk and still in RAM alike."""
     history = History(tmp_path)

@@ -10,12 +10,17 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from console.navigation import PageName
+from console.ui.budget.decisions import budget_chart
+from console.ui.charts.annotations import event_trace
+from console.ui.charts.event_links import event_place
 from console.ui.charts.figure import MOST_POINTS, Chart
 from console.ui.charts.lines import LINE_COLUMNS, LINE_POINTS, TIME_CHARTS, gpu_chart, requests_chart
 from console.ui.charts.palette import FAMILY_OWNERS, PALETTE, ColourFamily, owner_colour, owner_name
 from console.ui.memory.charts import LEDGER_COLUMNS, LEDGER_POINTS, ledger_chart, owners_chart
 from services.core.events import EventKind
 from services.core.memory_report import Owner
+from services.memory.budget.types import Budget, BudgetLevel, LimitSource, Watermark
 from services.memory.ledger.ledger import Ledger
 from services.memory.types import COLUMNS, Floats, Series, Window, owner_column
 from services.operations.event_log import Event
@@ -101,13 +106,49 @@ def test_counters_become_rates_within_a_run() -> None:
     assert series(chart, "gen2") == [None, 6, 12, None, 6]
 
 
-def test_a_far_limit_does_not_flatten_the_curves() -> None:
-    """The limit is drawn when RSS comes near it, and left out when it would press everything to the bottom."""
+def test_a_far_limit_is_shown_and_does_not_flatten_the_curves() -> None:
+    """The limit is always there: on the axis when RSS comes near it, else in a strip above, said to be out of scale."""
     near = ledger_chart(window(3, {Series.RSS: 600.0 * MB, Series.LIMIT: 1000.0 * MB}), [], span=SPAN)
     far = ledger_chart(window(3, {Series.RSS: 600.0 * MB, Series.LIMIT: 64000.0 * MB}), [], span=SPAN)
     assert [shape["y0"] for shape in near.layout["shapes"]] == [1000]
     assert near.layout["yaxis"]["range"][1] > 1000
-    assert far.layout["shapes"] == []
+    assert "range" not in far.layout["yaxis"]
+    ground, limit = far.layout["shapes"]
+    assert far.layout["yaxis"]["domain"][1] < ground["y0"] < limit["y0"] <= 1
+    assert limit["yref"] == "paper"
+    assert far.layout["annotations"][0]["text"] == "limit 62.50 GB, not to scale"
+
+
+@pytest.mark.parametrize("rss", [200, 1500])
+def test_watermarks_are_shown_however_far_they_are(rss: int) -> None:
+    """A chart that is named after the watermarks has each of them as a line with its name, in their order."""
+    shares = ((BudgetLevel.SOFT, 0.7), (BudgetLevel.HIGH, 0.85), (BudgetLevel.HARD, 0.95))
+    marks = tuple(Watermark(level, share, 0.05, 1.0, 1.0) for level, share in shares)
+    budget = Budget(2000 * MB, LimitSource.CONFIGURED, marks)
+    chart = budget_chart(window(3, {Series.RSS: rss * 1.0 * MB}), budget, [], span=SPAN)
+    lines = [shape["y0"] for shape in chart.layout["shapes"] if shape["type"] == "line"]
+    assert lines == sorted(lines)
+    assert [note["text"].split(" ")[0] for note in chart.layout["annotations"]] == ["soft", "high", "hard", "limit"]
+    go.Figure(chart.figure())
+
+
+def test_a_click_on_an_event_leads_to_what_it_happened_to() -> None:
+    """The marks carry the ids of their events; each kind has a page, one document its name, the rest the time line."""
+    events = [Event(BEGAN + i, kind, "a & b.pdf", id=100 + i) for i, kind in enumerate(EventKind)]
+    marks = event_trace(events)
+    assert marks["meta"] == "events"
+    assert marks["customdata"] == [event.id for event in events]
+    places = {event.kind: event_place(event) for event in events}
+    assert places[EventKind.UPLOAD] == (PageName.DOCUMENTS, {"find": "a & b.pdf"})
+    assert places[EventKind.MODEL] == (PageName.SETTINGS, {})
+    assert places[EventKind.COLLECTION] == (PageName.COLLECTOR, {"view": "pauses"})
+    assert places[EventKind.RESTART] == (PageName.BUDGET, {})
+    assert places[EventKind.VERDICT] == (
+        PageName.MEMORY,
+        {"event": str(100 + list(EventKind).index(EventKind.VERDICT))},
+    )
+    several = Event(BEGAN, EventKind.UPLOAD, "12 files", {"count": 12.0})
+    assert event_place(several) == (PageName.DOCUMENTS, {})
 
 
 def test_names_in_events_are_text() -> None:

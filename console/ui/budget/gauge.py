@@ -167,6 +167,7 @@ def _bar(name: str, base: int, width: int, shade: str, opacity: float) -> Json:
         "x": [round(width / MEGABYTE, 1)],
         "base": [round(base / MEGABYTE, 1)],
         "width": [0.46],
+        "meta": _("MB"),
         "marker": {"color": colour(shade), "opacity": opacity, "line": {"width": 0}},
         "hovertemplate": f"{name}: {width / MEGABYTE:,.0f} {_('MB')}<extra></extra>",
     }

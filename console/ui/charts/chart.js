@@ -90,12 +90,29 @@ async function savePage(chart) {
   ], { type: "text/html" }))
 }
 
+// What the chart shows, in words: seen by nobody, read by screen readers before the chart.
+const UNSEEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap"
+
+function describe(place, { sentence, head, rows }) {
+  const cells = (kind, texts) => {
+    const row = document.createElement("tr")
+    row.append(...texts.map((text) => Object.assign(document.createElement(kind), { textContent: text })))
+    return row
+  }
+  const table = document.createElement("table")
+  table.createCaption().textContent = sentence
+  table.append(cells("th", head), ...rows.map((texts) => cells("td", texts)))
+  place.replaceChildren(...(sentence ? [table] : []))
+}
+
 class Drawing {
   constructor(host) {
     this.host = host
     this.box = document.createElement("div")
     this.box.className = "millpond-chart"
-    host.append(this.box)
+    this.words = document.createElement("div")
+    this.words.style.cssText = UNSEEN
+    host.append(this.words, this.box)
     this.resets = 0
     this.group = null
     this.dragging = false
@@ -119,6 +136,7 @@ class Drawing {
     this.box.style.minHeight = `${chart.layout.height}px`
     this.box.setAttribute("role", "figure")
     this.box.setAttribute("aria-label", chart.title)
+    describe(this.words, chart.description)
     this.dark = dark
     this.stale = true
     if (!this.group || this.zoom !== chart.zoom) {
@@ -204,6 +222,7 @@ class Drawing {
     this.sizes.disconnect()
     window.Plotly?.purge(this.box)
     this.box.remove()
+    this.words.remove()
   }
 }
 

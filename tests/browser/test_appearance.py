@@ -1,0 +1,38 @@
+"""Every page once: nothing is cut or covered, axe finds nothing grave, nothing fails in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle, product
+
+import pytest
+from playwright.sync_api import Browser
+
+from console.navigation import PageName
+from tests.appearance.content import fill
+from tests.appearance.walk import LANGUAGES, OTHERS, PAGES, THEMES, WIDTHS, faults_of, tab
+from tests.team import Team, serving_team
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+# The sign-in page, the palette; `make appearance` looks at all the others, in every language, theme and width.
+_BESIDES = OTHERS[:2]
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A house with accounts."""
+    with serving_team(tmp_path_factory.mktemp("appearance") / "data", memory_limit_mb=4000) as team:
+        yield team
+
+
+def test_pages_cut_and_cover_nothing_and_can_be_read_by_everybody(browser: Browser, team: Team) -> None:
+    """Text without contrast, a field without a name, a button under another one, a page wider than the window."""
+    assert set(PAGES) == set(PageName)
+    content = fill(team)
+    ways = cycle(product(THEMES, WIDTHS))
+    faults: list[str] = []
+    for view, language in zip((*PAGES.values(), *_BESIDES), cycle(LANGUAGES), strict=False):
+        with tab(browser, team, language, signed_in=view.signed_in) as (page, troubles):
+            faults += faults_of(page, view, content, language, [next(ways)])
+            faults += [f"{view.address}: {trouble}" for trouble in troubles.taken()]
+    assert faults == [], "\n" + "\n".join(faults)

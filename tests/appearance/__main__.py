@@ -37,15 +37,15 @@ def main() -> int:
         with serving_team(Path(folder) / "data", memory_limit_mb=4000) as team:
             content = fill(team)
             for language in LANGUAGES:
-                for view in views:
-                    with tab(browser, team, language, signed_in=view.signed_in) as (page, troubles):
+                with tab(browser, team, language) as (page, troubles):
+                    for view in views:
                         try:
                             faults = faults_of(page, view, content, language, looks)
                         except (Error, AssertionError) as error:
                             faults = [f"{view.address} {language}: {error}"]
                         faults += [f"{view.address} {language}: {trouble}" for trouble in troubles.taken()]
-                    print(*faults or [f"{view.address} {language}: nothing"], sep="\n", flush=True)
-                    wrong += len(faults)
+                        print(*faults or [f"{view.address} {language}: nothing"], sep="\n", flush=True)
+                        wrong += len(faults)
         browser.close()
     print(f"{len(views)} views, {wrong} faults")
     return 1 if wrong else 0

@@ -119,13 +119,12 @@ OTHERS = (
 
 
 @contextmanager
-def tab(browser: Browser, team: Team, language: str, *, signed_in: bool = True) -> Iterator[tuple[Page, Troubles]]:
-    """Open a tab of the administrator, or of nobody, in a language."""
+def tab(browser: Browser, team: Team, language: str) -> Iterator[tuple[Page, Troubles]]:
+    """Open the administrator's tab in a language."""
     context = browser.new_context(
         base_url=team.server.url, viewport={"width": WIDTHS[0], "height": HEIGHT}, locale=LANGUAGES[language]
     )
-    if signed_in:
-        context.add_cookies([{"name": COOKIE, "value": team["ada"].session, "url": team.server.url}])
+    context.add_cookies([{"name": COOKIE, "value": team["ada"].session, "url": team.server.url}])
     page = context.new_page()
     page.set_default_timeout(60_000)
     troubles = Troubles()
@@ -143,7 +142,11 @@ def faults_of(
     """
     theme, width = looks[0]
     _look(page, theme, width)
+    cookies = page.context.cookies()
+    if not view.signed_in:
+        page.context.clear_cookies()
     page.goto("/" + view.address.format(**content))
+    page.context.add_cookies(cookies)  # type: ignore[arg-type]  # Playwright gives and takes two types
     expect(page.locator("html")).to_have_attribute("lang", language)
     _settle(page, view)
     if view.act is not None:

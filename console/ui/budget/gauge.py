@@ -111,7 +111,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     limit = max(budget.limit, 1)
     top = max(limit, state.used_bytes + state.reserved_bytes)
     layout = base_layout(74)
-    layout["margin"] = {"l": 2, "r": 2, "t": 20, "b": 2}
+    layout["margin"] = {"l": 2, "r": 40, "t": 20, "b": 2}  # the highest mark's name goes on beyond the limit
     layout["showlegend"] = False
     layout["barmode"] = "overlay"
     layout["xaxis"] = {"range": [0, top / MEGABYTE], "visible": False, "fixedrange": True}

@@ -182,7 +182,19 @@ async (exceptions) => {
     }
   }
 
+  // Parts of the status bar that are in one line have one middle.
+  function offTheLine() {
+    const parts = [...document.querySelectorAll(".st-key-status-strip :is(a, button)")].filter(shown)
+    for (const [place, part] of parts.entries()) {
+      if (!place) continue
+      const [a, b] = [parts[place - 1], part].map((each) => each.getBoundingClientRect())
+      const off = Math.abs(a.top + a.height / 2 - b.top - b.height / 2)
+      if (off > 0.75 && off < 8) faults.push(`off the line: ${off.toFixed(1)} px between ${named(parts[place - 1])} and ${named(part)}`)
+    }
+  }
+
   await still()
+  offTheLine()
   for (const scroller of [document.scrollingElement, document.querySelector("[data-testid=stMain]"),
     document.querySelector("[data-collapsed=false] [data-testid=stSidebarContent]")]) {
     if (scroller?.checkVisibility() && scroller.scrollWidth > scroller.clientWidth + 1) {

@@ -156,12 +156,18 @@ def faults_of(
     for theme, width in looks:
         _look(page, theme, width)
         page.wait_for_function(_DARKER, arg=theme == "dark")
-        found = page.evaluate(_BOXES, list(_STREAMLITS_BOXES))
+        found = box_faults(page)
         if theme not in seen:
             seen.add(theme)
             found += axe_faults(page)
         faults += [f"{view.address} {language} {theme} {width}: {fault}" for fault in found]
     return faults
+
+
+def box_faults(page: Page) -> list[str]:
+    """Return what is cut, covered or outside of the window on a page as it is shown now."""
+    found: list[str] = page.evaluate(_BOXES, list(_STREAMLITS_BOXES))
+    return found
 
 
 def _look(page: Page, theme: str, width: int) -> None:

@@ -193,8 +193,17 @@ async (exceptions) => {
     }
   }
 
+  // Whoever does not see a chart has its sentence.
+  function withoutWords() {
+    for (const chart of document.querySelectorAll(".millpond-chart")) {
+      const said = chart.parentElement.querySelector("caption")?.textContent
+      if (chart.querySelector(".trace path, .slice") && !said) faults.push(`without words: ${chart.getAttribute("aria-label")}`)
+    }
+  }
+
   await still()
   offTheLine()
+  withoutWords()
   for (const scroller of [document.scrollingElement, document.querySelector("[data-testid=stMain]"),
     document.querySelector("[data-collapsed=false] [data-testid=stSidebarContent]")]) {
     if (scroller?.checkVisibility() && scroller.scrollWidth > scroller.clientWidth + 1) {

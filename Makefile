@@ -18,7 +18,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege migration messages pictures lock clean
+.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege migration messages pictures appearance lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -107,6 +107,9 @@ migration: $(VENV)/.test-installed ## Write the next change of the database's sc
 
 pictures: browser $(VENV)/.model ## Take the pictures of the READMEs anew, from a real console in both languages; some minutes
 	$(BIN)/python -m tests.pictures
+
+appearance: browser $(VENV)/.model ## Look at every page in both languages, light and dark, at three widths; about ten minutes
+	$(BIN)/python -m tests.appearance $(APPEARANCE_ARGS)
 
 messages: $(VENV)/.test-installed ## Extract the texts, bring the catalogues up to date and compile them
 	@$(BIN)/python -m tests.messages

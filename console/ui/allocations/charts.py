@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape as html_escape
 
-from console.ui.charts.figure import Chart, Json, axis, base_layout
+from console.ui.charts.figure import Chart, Json, axis, base_layout, label_room
 from console.ui.charts.palette import colour
 from console.ui.shared.formatting import SizeUnit, size, size_unit
 from services.core.i18n import _, plural
@@ -26,12 +26,11 @@ def changes_chart(comparison: TraceComparison) -> Chart:
     layout = base_layout(56 + 26 * max(1, len(rows)))
     positions = list(range(len(rows)))
     low, high = min([0, *values]) / unit.bytes, max([0, *values]) / unit.bytes
-    room = 0.32 * (high - low or 1.0)  # for the labels at the end of the bars
-    layout["xaxis"] = {
-        **axis(unit.name),
-        "range": [low - room if low else 0.0, high + room if high else 0.0],
-        "fixedrange": True,
-    }
+    labels = [_label(comparison, unit, value) for value in values]
+    grown, shrunk = (
+        [label for label, value in zip(labels, values, strict=True) if value * sign > 0] for sign in (1, -1)
+    )
+    layout["xaxis"] = {**axis(unit.name), "range": [low, high if high > low else low + 1.0], "fixedrange": True}
     layout["yaxis"] = {
         **axis(),
         "tickvals": positions,
@@ -39,15 +38,19 @@ def changes_chart(comparison: TraceComparison) -> Chart:
         "range": [len(rows) - 0.4, -0.6],
         "showgrid": False,
         "fixedrange": True,
+        # Unseen ticks keep the names away from the labels of bars to the left.
+        "ticks": "outside",
+        "ticklen": label_room(shrunk) if shrunk else 4,
+        "tickcolor": "rgba(0,0,0,0)",
     }
     layout |= {"showlegend": False, "bargap": 0.25, "dragmode": False, "hovermode": "closest"}
-    layout["margin"] = {"l": 8, "r": 8, "t": 8, "b": 28}
+    layout["margin"] = {"l": 8, "r": label_room(grown), "t": 8, "b": 28}
     bars: Json = {
         "type": "bar",
         "orientation": "h",
         "x": [round(value / unit.bytes, 3) for value in values],
         "y": positions,
-        "text": [_label(comparison, unit, value) for value in values],
+        "text": labels,
         "textposition": "outside",
         "cliponaxis": False,
         "hovertext": [_hover(row) for row in rows],

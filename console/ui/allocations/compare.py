@@ -22,6 +22,7 @@ from services.memory.tracing.types import ComparisonRow, GroupBy, RowChange, Sna
 _ROWS = 100
 _NONE = "none"  # in place of the older snapshot: show the newer one alone
 _MOST_TRACEBACKS = 5
+_NARROWEST = 400  # pixels in which a place, its bar and its label find room
 
 
 @st.fragment
@@ -214,11 +215,11 @@ def _no_rows(found: TraceComparison, filters: TraceFilters) -> None:
 
 
 def _chart_and_table(found: TraceComparison) -> ComparisonRow | None:
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        draw_chart(EncodedChart.of(changes_chart(found)), key="allocations-chart")
-    with right:
-        return _table(found)
+    with st.grid(2, min_column_width=_NARROWEST, gap="medium"):
+        with st.container(gap="xsmall"):
+            draw_chart(EncodedChart.of(changes_chart(found)), key="allocations-chart")
+        with st.container(gap="xsmall"):
+            return _table(found)
 
 
 def _table(found: TraceComparison) -> ComparisonRow | None:

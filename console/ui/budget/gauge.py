@@ -114,7 +114,7 @@ def gauge_chart(state: GovernorState) -> Chart:
     limit = max(budget.limit, 1)
     top = max(limit, state.used_bytes + state.reserved_bytes)
     layout = base_layout(88)
-    layout["margin"] = {"l": 2, "r": 2, "t": 34, "b": 2}
+    layout["margin"] = {"l": 2, "r": 40, "t": 34, "b": 2}  # the highest mark's name goes on beyond the limit
     layout["showlegend"] = False
     layout["barmode"] = "overlay"
     layout["xaxis"] = {"range": [0, top / MEGABYTE], "visible": False, "fixedrange": True}
@@ -174,6 +174,7 @@ def _bar(name: str, base: int, width: int, shade: str, opacity: float) -> Json:
         "x": [round(width / MEGABYTE, 1)],
         "base": [round(base / MEGABYTE, 1)],
         "width": [0.46],
+        "meta": _("MB"),
         "marker": {"color": colour(shade), "opacity": opacity, "line": {"width": 0}},
         "hovertemplate": f"{name}: {width / MEGABYTE:,.0f} {_('MB')}<extra></extra>",
     }

@@ -94,6 +94,21 @@ async function savePage(chart) {
   ], { type: "text/html" }))
 }
 
+// What the chart shows, in words: seen by nobody, read by screen readers before the chart.
+const UNSEEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap"
+
+function describe(place, { sentence, head, rows }) {
+  const cells = (kind, texts) => {
+    const row = document.createElement("tr")
+    row.append(...texts.map((text) => Object.assign(document.createElement(kind), { textContent: text })))
+    return row
+  }
+  const table = document.createElement("table")
+  table.createCaption().textContent = sentence
+  table.append(cells("th", head), ...rows.map((texts) => cells("td", texts)))
+  place.replaceChildren(...(sentence ? [table] : []))
+}
+
 class Drawing {
   constructor(host) {
     this.host = host
@@ -114,6 +129,8 @@ class Drawing {
       changed: () => this.renew(),
     })
     this.box = part(this.root, "div", "plot")
+    this.words = part(this.root, "div", "words")
+    this.words.style.cssText = UNSEEN
     this.resets = 0
     this.stretched = false // the other axis than that of the time
     this.group = null
@@ -141,6 +158,7 @@ class Drawing {
     this.tell = tell
     this.root.style.height = `${chart.height}px`
     this.root.setAttribute("aria-label", chart.title)
+    describe(this.words, chart.description)
     this.dark = dark
     this.stale = true
     if (!this.group || this.zoom !== chart.zoom) {

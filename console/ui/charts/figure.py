@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from console.ui.charts.description import description
 from console.ui.charts.palette import PALETTE, colour
 from services.core.i18n import _
 
@@ -56,6 +57,7 @@ class Chart:
             {
                 "name": self.name,
                 "title": self.title,
+                "description": description(self.traces, self.layout),
                 "times": self.times,
                 "traces": self.traces,
                 "layout": self.layout,
@@ -147,6 +149,11 @@ def base_layout(height: int) -> Json:
         "showlegend": True,
         "dragmode": "zoom",
     }
+
+
+def label_room(labels: Sequence[str]) -> int:
+    """Return the pixels that labels at the ends of bars need beside the axis, however narrow the chart is."""
+    return 12 + 7 * max(map(len, labels), default=0)
 
 
 def _axis() -> Json:

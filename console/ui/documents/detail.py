@@ -77,7 +77,7 @@ def _facts(document: Document) -> None:
     label = progress_label(document.status, document.progress) if busy else status_label(document.status)
     off = "" if document.enabled else f" :orange-badge[{_('Disabled')}]"
     st.markdown(f":{colour}-badge[{escape(label)}]{off} " + " · ".join(part for part in parts if part))
-    st.caption(_("sha256 {digest}").format(digest=escape(document.sha256)), wrap=False)
+    st.caption(_("sha256 {digest}").format(digest=escape(document.sha256)))
 
 
 def _attachments(library: Library, document: Document) -> None:

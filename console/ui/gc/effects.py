@@ -66,7 +66,7 @@ def effect_view(effect: Effect, *, key: str) -> None:
         figures.append((_("Objects found"), count(effect.found)))
     if effect.uncollectable is not None:
         figures.append((_("Uncollectable"), count(effect.uncollectable)))
-    with st.grid(len(figures), min_column_width=112, gap="small"):
+    with st.grid(len(figures), min_column_width=136, gap="small"):
         for label, value in figures:
             st.metric(label, value, border=True)
     chart = effect_chart(effect)

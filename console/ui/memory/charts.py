@@ -28,6 +28,7 @@ from console.ui.charts.figure import (
     axis,
     base_layout,
     known,
+    label_room,
     line,
     moments,
     numbers,
@@ -289,22 +290,22 @@ def owners_chart(ledger: Ledger, *, height: int = 0) -> Chart:
     found = sorted(((size, owner) for owner, size in ledger.owners.items() if size > 0), reverse=True)
     layout = base_layout(height or 48 + 24 * max(1, len(found)))
     biggest = found[0][0] / MEGABYTE if found else 1.0
-    # Room for the label at the end of the longest bar.
-    layout["xaxis"] = {**axis(_("MB")), "range": [0, round(1.45 * biggest, 1)], "fixedrange": True}
+    total = max(1, ledger.rss)
+    labels = [
+        _("{size} MB, {share} %").format(size=f"{size / MEGABYTE:,.1f}", share=f"{100 * size / total:.1f}")
+        for size, _owner in found
+    ]
+    layout["xaxis"] = {**axis(_("MB")), "range": [0, round(biggest, 1)], "fixedrange": True}
     layout["yaxis"] = {**axis(), "autorange": "reversed", "showgrid": False, "fixedrange": True}
     layout["showlegend"] = False
     layout["bargap"] = 0.25
-    layout["margin"] = {"l": 8, "r": 8, "t": 8, "b": 28}
-    total = max(1, ledger.rss)
+    layout["margin"] = {"l": 8, "r": label_room(labels), "t": 8, "b": 28}
     bars: Json = {
         "type": "bar",
         "orientation": "h",
         "x": [round(size / MEGABYTE, 2) for size, _owner in found],
         "y": [owner_name(owner) for _size, owner in found],
-        "text": [
-            _("{size} MB, {share} %").format(size=f"{size / MEGABYTE:,.1f}", share=f"{100 * size / total:.1f}")
-            for size, _owner in found
-        ],
+        "text": labels,
         "textposition": "outside",
         "cliponaxis": False,
         "hovertemplate": "%{y}: %{text}<extra></extra>",

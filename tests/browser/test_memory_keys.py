@@ -63,11 +63,17 @@ def tab_to(page: Page, name: str = "", *, table: int = -1) -> None:
         expect(page.get_by_role("button", name=name).first).to_be_visible()
     for _stop in range(_MOST_STOPS):
         page.keyboard.press("Tab")
-        found = focus(page)
-        if (name and name in (found["name"] or "")) or (table >= 0 and found["table"] == table):
-            assert found["seen"], f"the focus cannot be seen on {name or 'the table'}"
-            return
+        if _is_on(page, name, table):
+            # A table that is being drawn anew gets its ring a moment later, or the focus has left it again.
+            eventually(lambda: focus(page)["seen"] or not _is_on(page, name, table), what="the ring of the focus")
+            if _is_on(page, name, table):
+                return
     raise AssertionError(f"Tab does not reach {name or 'the table'}")
+
+
+def _is_on(page: Page, name: str, table: int) -> bool:
+    found = focus(page)
+    return bool(name and name in (found["name"] or "")) or (table >= 0 and found["table"] == table)
 
 
 def heading(page: Page, text: str) -> None:

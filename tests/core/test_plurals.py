@@ -22,6 +22,7 @@ _OF_MANY = (
     "The document unpacks to {size} MB in {count} parts",
     "The mail has more than {count} parts",
     "{prompt} + {answer} tokens",
+    "It reaches more than is followed (at most {count} objects",
     "%{customdata:,} objects freed",  # filled in by the chart
     "The action runs twice to warm up, then {times} times.",
     "The request stood still: after {received:,} bytes",

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.docs.generate import ROOT
 
 FOLDERS = ("console", "pages", "services")
-MOST_MODULES = 810
+MOST_MODULES = 820
 MEDIAN_LINES = (120, 180)
 MOST_LINES = 400
 MOST_LINES_IN_ALL = 116_500

@@ -56,6 +56,7 @@ class Visitor:
         self.elements: dict[str, Element] = {}  # by kind: the uploader and the field for questions
         self.buttons: dict[str, tuple[str, str]] = {}  # by label: widget and fragment ("": none)
         self.fields: dict[str, tuple[str, str]] = {}  # by label: the same
+        self.choices: dict[str, tuple[str, list[str]]] = {}  # by label: widget, and its options
         self.fragments: set[str] = set()
         self.beats: dict[str, str] = {}  # by fragment: the trigger of its heartbeat
         self.table = "", ""  # widget and fragment of the table that was drawn last
@@ -157,6 +158,13 @@ class Visitor:
         self._states[widget] = WidgetState(id=widget, string_value=text)
         self._run(fragment)
 
+    def choose(self, label: str, place: int, *, with_tick_of: str) -> None:
+        """Choose one of a group of buttons in the moment in which a fragment ticks; "" is the page itself."""
+        widget, options = self.choices[label]
+        self._states[widget] = WidgetState(id=widget)
+        self._states[widget].string_array_value.data.append(options[place])
+        self._run(with_tick_of)
+
     def _select(self, rows: tuple[int, ...]) -> None:
         state = WidgetState(id=self.table[0])
         state.string_value = json.dumps({"selection": {"rows": list(rows), "columns": []}})
@@ -255,6 +263,11 @@ class Visitor:
             self.elements[name] = element
         elif name == "button":
             self.buttons[element.button.label] = element.button.id, fragment
+        elif name == "button_group":
+            self.choices[element.button_group.label] = (
+                element.button_group.id,
+                [option.content for option in element.button_group.options],
+            )
         elif name == "text_input":
             self.fields[element.text_input.label] = element.text_input.id, fragment
         elif name == "bidi_component" and element.bidi_component.id.endswith(TICK):

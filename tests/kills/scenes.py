@@ -286,7 +286,12 @@ def _leftovers(folder: Path) -> None:
 
 
 # What undoes the newest migration: the folder is one of the version before.
-_UNDONE = {"0007_embedding_models": ("DROP TABLE chunk_vectors", "DROP TABLE embedding_models")}
+_UNDONE = {
+    "0008_feedback_reasons": (
+        "ALTER TABLE messages DROP COLUMN feedback_reason",
+        "ALTER TABLE messages DROP COLUMN feedback_text",
+    ),
+}
 
 STARTS = (
     Start(

@@ -17,8 +17,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime import Runtime, exists, get_instance
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.caching.cache_data_api import _data_caches
@@ -29,7 +31,8 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
-from streamlit.runtime.scriptrunner_utils.script_requests import _has_active_trigger_value
+from streamlit.runtime.scriptrunner_utils.script_requests import _TRIGGER_PROTO_FIELDS, _has_active_trigger_value
+from streamlit.runtime.state.common import unpack_widget_state_value
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.web import bootstrap
 
@@ -50,6 +53,9 @@ SHARED_TYPES: tuple[type, ...] = (
 # Keys of components that only rerun their fragment end like this: a lost tick is repeated. In the ids of their triggers
 # "__" and the name of the event follow.
 TICK = "-beat"
+
+# What the browser told of each widget last, by session: some hundred bytes each.
+_told: WeakKeyDictionary[AppSession, dict[str, bytes]] = WeakKeyDictionary()
 
 
 def load_config_options(options: dict[str, Any]) -> None:
@@ -249,12 +255,13 @@ def expire_caches() -> int:
 
 
 def patch_fragment_targets() -> None:
-    """Patch Streamlit so that a rerun request runs the fragment of the button that was pressed.
+    """Patch Streamlit so that a rerun request runs the fragment of the button that was pressed, or the field changed.
 
     The browser puts simultaneous changes into one message and names only the first fragment among them (pull request
     12747 there). A click at the moment of a tick, or while the browser was busy, ran the ticking fragment only: the
-    click was lost. And until it hears of the next page, the browser names the one that is being left: Streamlit would
-    run that one again for a tick, in place of the page whose link was followed. Idempotent, for the whole process.
+    click was lost; a choice among the parts of a page stood in the address, above the part from before. And until it
+    hears of the next page, the browser names the one that is being left: Streamlit would run that one again for a tick,
+    in place of the page whose link was followed. Idempotent, for the whole process.
     """
     if getattr(AppSession.request_rerun, "patched", False):
         return
@@ -265,8 +272,8 @@ def patch_fragment_targets() -> None:
             if client_state.fragment_id and _is_left(self, client_state.page_script_hash):
                 return
             widgets = client_state.widget_states.widgets
-            pressed = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
-            client_state = _with_target(self, client_state, pressed)
+            used = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
+            client_state = _with_target(self, client_state, [*used, *_changed_fields(self, widgets)])
         original(self, client_state)
 
     request_rerun.patched = True  # type: ignore[attr-defined]  # a mark on the function
@@ -278,6 +285,29 @@ def _is_left(session: AppSession, page: str) -> bool:
     runner = session._scriptrunner
     asked = runner._requests._rerun_data if runner is not None else session._client_state
     return bool(page and asked.page_script_hash) and asked.page_script_hash != page
+
+
+def _changed_fields(session: AppSession, widgets: Iterable[WidgetState]) -> list[str]:
+    """Return the widgets whose value, as the browser has it, is new, and another one than the page was drawn with."""
+    told = {each.id: each for each in widgets if each.WhichOneof("value") not in _TRIGGER_PROTO_FIELDS}
+    before = _told.get(session, {})
+    _told[session] = {name: each.SerializeToString() for name, each in told.items()}
+    return [name for name, each in told.items() if before.get(name) != _told[session][name] and _is_news(session, each)]
+
+
+def _is_news(session: AppSession, told: WidgetState) -> bool:
+    """Return whether the session's page has another value of a widget than the browser tells."""
+    state = session._session_state
+    known = state._new_widget_state.widget_metadata.get(told.id)
+    if known is None:
+        return False
+    if told.WhichOneof("value") == "file_uploader_state_value":  # to read it would take the files over
+        return bool(told.file_uploader_state_value.uploaded_file_info)
+    drawn = state._new_widget_state.get(told.id, state._old_state.get(told.id))
+    try:
+        return bool(known.deserializer(unpack_widget_state_value(told)) != drawn)
+    except (TypeError, ValueError):  # values that cannot be compared, or are of a widget that is drawn anew by now
+        return True
 
 
 def _with_target(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:

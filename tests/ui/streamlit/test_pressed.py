@@ -50,6 +50,31 @@ def test_a_selected_row_stays_while_somebody_types(server: Server) -> None:
         assert "1 selected" not in visitor.texts
 
 
+def test_a_choice_outside_of_fragments_is_not_lost_to_a_tick(server: Server) -> None:
+    """The address would name the part that was chosen, and the page show the one from before."""
+    with visiting(server.url) as visitor:
+        visitor.open("collector")
+        for _ in range(2):
+            fragment = min(visitor.fragments)
+            visitor.buttons.clear()
+            visitor.choose("Part", 1, with_tick_of=fragment)
+            assert "Release" in visitor.buttons
+            visitor.buttons.clear()
+            visitor.choose("Part", 0, with_tick_of=fragment)
+            assert "Apply and keep" in visitor.buttons
+            assert "Release" not in visitor.buttons
+
+
+def test_a_choice_that_was_made_before_is_none(server: Server) -> None:
+    """The browser tells the values of all widgets each time: each tick after a choice would draw the whole page."""
+    with visiting(server.url) as visitor:
+        visitor.open("collector")
+        visitor.choose("Part", 0, with_tick_of="")
+        visitor.buttons.clear()
+        visitor.tick(min(visitor.fragments))
+        assert "Apply and keep" not in visitor.buttons
+
+
 def test_a_tick_alone_runs_its_fragment_alone(server: Server) -> None:
     """Every tick would otherwise draw the whole page, twenty times a minute for each tab."""
     with visiting(server.url) as visitor:

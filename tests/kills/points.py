@@ -122,8 +122,8 @@ def _within(function: str) -> Callable[..., bool]:
     return called
 
 
-def _migrating(dialect: object, cursor: object, statement: str, *_rest: object) -> bool:
-    return _making_table(dialect, cursor, statement) and _within("_migrate")()
+def _migrating(_dialect: object, _cursor: object, statement: str, *_rest: object) -> bool:
+    return statement.lstrip().startswith(("CREATE TABLE", "ALTER TABLE")) and _within("_migrate")()
 
 
 _STORE = "services.knowledge.store"

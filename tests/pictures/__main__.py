@@ -64,6 +64,7 @@ def _take(browser: Browser, server: Server, shelf: Shelf, folder: Path) -> None:
     _shoot(page, folder / "chat.png")
     page.locator("[class*=st-key-cite-]").get_by_role("button", name=shelf.cited).first.click()
     expect(page.locator(".st-key-source-panel")).to_be_visible()
+    page.mouse.move(WIDTH / 2, HEIGHT - 200)  # away from the button, whose tip would cover the answer
     _shoot(page, folder / "source.png")
     page.goto("/retrieval")
     page.locator("textarea").first.fill(shelf.query)

@@ -15,7 +15,8 @@ next tab up to 128 of them stay, each with its state, uploads, media files, an e
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -273,7 +274,7 @@ def patch_fragment_targets() -> None:
                 return
             widgets = client_state.widget_states.widgets
             used = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
-            client_state = _with_target(self, client_state, [*used, *_changed_fields(self, widgets)])
+            client_state = _with_target(self, client_state, chain(used, _changed_fields(self, widgets)))
         original(self, client_state)
 
     request_rerun.patched = True  # type: ignore[attr-defined]  # a mark on the function
@@ -287,12 +288,14 @@ def _is_left(session: AppSession, page: str) -> bool:
     return bool(page and asked.page_script_hash) and asked.page_script_hash != page
 
 
-def _changed_fields(session: AppSession, widgets: Iterable[WidgetState]) -> list[str]:
-    """Return the widgets whose value, as the browser has it, is new, and another one than the page was drawn with."""
+def _changed_fields(session: AppSession, widgets: Iterable[WidgetState]) -> Iterator[str]:
+    """Remember what the browser tells; return the widgets whose value is new, and another one than the page was drawn
+    with. Values are compared only when they are asked for.
+    """
     told = {each.id: each for each in widgets if each.WhichOneof("value") not in _TRIGGER_PROTO_FIELDS}
     before = _told.get(session, {})
-    _told[session] = {name: each.SerializeToString() for name, each in told.items()}
-    return [name for name, each in told.items() if before.get(name) != _told[session][name] and _is_news(session, each)]
+    now = _told[session] = {name: each.SerializeToString() for name, each in told.items()}
+    return (name for name, each in told.items() if before.get(name) != now[name] and _is_news(session, each))
 
 
 def _is_news(session: AppSession, told: WidgetState) -> bool:
@@ -312,9 +315,11 @@ def _is_news(session: AppSession, told: WidgetState) -> bool:
 
 def _with_target(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:
     """Return `client_state` with the fragment of the pressed widgets; with none (a full run) if they are in several."""
+    if not client_state.fragment_id:  # the whole page runs
+        return client_state
     known = session._session_state._new_widget_state.widget_metadata
     fragments = {known[widget].fragment_id for widget in pressed if widget in known}
-    if not client_state.fragment_id or fragments <= {client_state.fragment_id}:
+    if fragments <= {client_state.fragment_id}:
         return client_state
     targeted = ClientState()
     targeted.CopyFrom(client_state)

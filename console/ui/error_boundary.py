@@ -91,11 +91,12 @@ def rerun_for_notices() -> None:
 
 
 def show_notices() -> None:
-    """Show the waiting notices, once."""
+    """Show the waiting notices, once; in a place of their own, so that none moves what stands below it."""
     notices = state_of(Notices)
     waiting, notices.waiting = notices.waiting, []
-    for notice in waiting:
-        if notice.kind == "done":
-            st.toast(escape(notice.text), icon=":material/check:")
-        else:
-            show_problem(notice.text, notice.hint)
+    with st.container():
+        for notice in waiting:
+            if notice.kind == "done":
+                st.toast(escape(notice.text), icon=":material/check:")
+            else:
+                show_problem(notice.text, notice.hint)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.core.errors import StorageError
 from services.core.i18n import _
-from services.core.private_files import make_folder, mend
+from services.core.private_files import make_folder, mend, remove_unfinished
 from services.core.settings import Settings
 from services.operations.data_lock import DataLock
 
@@ -26,4 +26,5 @@ def lock_folder(settings: Settings, url: str, patience: float, closing: ExitStac
     certificate = str(Path(settings.tls_cert).absolute()) if url and settings.tls_cert else ""
     lock.acquire(url, certificate=certificate, patience=patience)
     closing.callback(lock.release)
+    remove_unfinished(folder)
     mend(folder)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from services.audit.chain import AuditHead
 from services.core.errors import BadInputError, DamagedError, StorageError
 from services.core.i18n import _
-from services.core.private_files import create_file
+from services.core.private_files import write_whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -63,7 +63,7 @@ class SigningKey:
                 self._key = _read(self.path) if self.path.exists() else _create(self.path)
                 self._fingerprint = fingerprint(self._key.public_key())
                 if not self.public_path.exists():
-                    _write(self.public_path, _public_pem(self._key.public_key()))
+                    write_whole(self.public_path, _public_pem(self._key.public_key()))
             except OSError as error:
                 raise StorageError(
                     _("The key of the audit log at {path} cannot be used: {reason}.").format(
@@ -98,8 +98,8 @@ def _create(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = Ed25519PrivateKey.generate()
-    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), exclusive=True)
-    _write(path.with_suffix(PUBLIC_SUFFIX), _public_pem(key.public_key()))
+    write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), exclusive=True)
+    write_whole(path.with_suffix(PUBLIC_SUFFIX), _public_pem(key.public_key()))
     return key
 
 
@@ -202,7 +202,7 @@ class LastHead:
         Raises:
             OSError: the file cannot be written.
         """
-        _write(self.path, json.dumps(asdict(head), indent=1).encode() + b"\n")
+        write_whole(self.path, json.dumps(asdict(head), indent=1).encode() + b"\n")
 
     def read(self) -> AuditHead | None:
         """Return the head, None where no file is.
@@ -217,22 +217,6 @@ class LastHead:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedError(_("The file {path} cannot be read.").format(path=self.path)) from error
-
-
-def _write(path: Path, data: bytes, *, exclusive: bool = False) -> None:
-    """Write a private file so that it is there whole or not at all."""
-    written = path.with_name(f"{path.name}.new")
-    with create_file(written) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    if exclusive:
-        try:
-            os.link(written, path)
-        finally:
-            written.unlink()
-    else:
-        written.replace(path)
 
 
 def _no_key(path: Path) -> BadInputError:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+_UNFINISHED = ".new"  # ends the name of a file until it is whole
 
 
 def create_file(path: Path, *, exclusive: bool = False) -> BinaryIO:
@@ -24,6 +25,40 @@ def create_file(path: Path, *, exclusive: bool = False) -> BinaryIO:
     """
     descriptor = open_descriptor(path, os.O_WRONLY | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC))
     return os.fdopen(descriptor, "wb")
+
+
+def write_whole(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    """Write a file so that it is there whole or not at all, on disk when this returns.
+
+    What was there is replaced; with `exclusive` nothing may be there yet.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
+    with create_file(unfinished) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if exclusive:
+        try:
+            os.link(unfinished, path)
+        finally:
+            unfinished.unlink()
+    else:
+        unfinished.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what `write_whole` left in a folder when the process was killed; nobody may be writing there."""
+    for left in folder.glob(f"*{_UNFINISHED}"):
+        with suppress(OSError):  # the next that is written takes its place
+            left.unlink()
 
 
 def open_descriptor(path: Path | str, flags: int) -> int:

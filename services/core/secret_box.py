@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from services.core.errors import BadInputError, ConflictError, StorageError, UnavailableError
 from services.core.i18n import _
-from services.core.private_files import create_file
+from services.core.private_files import write_whole
 from services.core.settings import Settings
 
 KEY_FILE = "secret.key"
@@ -186,18 +186,8 @@ class SecretBox:
 
     def _write_keys(self, texts: list[str]) -> None:
         """Replace Millpond's own file, on disk when this returns."""
-        new = self._own_file.with_suffix(".new")
         try:
-            with create_file(new) as stream:
-                stream.write("".join(f"{text}\n" for text in texts).encode())
-                stream.flush()
-                os.fsync(stream.fileno())
-            new.replace(self._own_file)
-            folder = os.open(self._own_file.parent, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_whole(self._own_file, "".join(f"{text}\n" for text in texts).encode())
         except OSError as error:
             raise StorageError(
                 _("The key for secrets cannot be written to {path}: {reason}; nothing was stored.").format(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.core.private_files import create_file, make_folder, mend
+from services.core.private_files import create_file, make_folder, mend, remove_unfinished, write_whole
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o377])
@@ -54,3 +54,26 @@ def test_what_was_open_to_others_is_mended(tmp_path: Path) -> None:
     assert mend(folder) == 0
     assert (mode(folder), mode(folder / "index"), mode(folder / "index" / "ids.npy")) == ("0o700", "0o700", "0o600")
     assert mode(outside) == "0o644"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed in the middle leaves what was there, and a file that the next start removes."""
+    file = tmp_path / "key"
+    write_whole(file, b"first")
+    with pytest.raises(FileExistsError):
+        write_whole(file, b"second", exclusive=True)
+    assert [each.name for each in tmp_path.iterdir()] == ["key"]
+
+    def killed(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_whole(file, b"second")
+    assert file.read_bytes() == b"first"
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_unfinished(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["key"]
+    write_whole(file, b"second")
+    assert (file.read_bytes(), mode(file)) == (b"second", "0o600")

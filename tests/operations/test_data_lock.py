@@ -2,11 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from services.app.data_folder import lock_folder
 from services.core.errors import ConflictError, StorageError
+from services.core.settings import Settings
 from services.operations.data_lock import LOCK_FILE, DataLock
 from tests.servers import ROOT
 
@@ -118,3 +121,12 @@ def test_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere") as caught:
         DataLock(tmp_path / "nowhere").acquire()
     assert caught.value.hint
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    """The start is the moment at which nobody else writes in the folder."""
+    (tmp_path / "audit.head").write_text("whole")
+    (tmp_path / "audit.head.new").write_text("ha")
+    with ExitStack() as closing:
+        lock_folder(Settings(data_dir=tmp_path), "", 0, closing)
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["audit.head", LOCK_FILE]

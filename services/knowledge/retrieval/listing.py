@@ -99,21 +99,26 @@ def _found(group: _Group, parts: list[str]) -> FoundList:
 def _groups(chunks: Sequence[Chunk]) -> list[_Group]:
     """Return the lists of a document; one that goes on in the next chunk is one list."""
     groups: list[_Group] = []
+    open_under: tuple[str, ...] | None = None  # the headings of the chunk before, if it ended within a list
     for number, chunk in enumerate(chunks):
-        for place, block in enumerate(blocks(chunk.text, chunk.heading)):
+        found = blocks(chunk.text, chunk.heading)
+        for place, block in enumerate(found):
             if block.kind not in _LISTS:
                 continue
             last = groups[-1] if groups else None
+            # What stands at the beginning belongs to a title that the chunk before has.
+            begins = place == 0 and open_under == tuple(chunk.heading)
             goes_on = (
                 last is not None
                 and last.kind is block.kind
-                and last.title == block.title
+                and (last.title == block.title or begins)
                 and (last.lead == block.lead or (place == 0 and not block.lead))
             )
             if last is None or not goes_on:
                 last = _Group(block.kind, block.lead, block.title, number)
                 groups.append(last)
             last.parts.update(dict.fromkeys(block.parts))
+        open_under = tuple(chunk.heading) if found and found[-1].kind in _LISTS else None
     return groups
 
 

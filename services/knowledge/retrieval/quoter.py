@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from services.core.actor import Actor
+from services.knowledge.retrieval.language_trust import main_script, related_scripts
 from services.knowledge.retrieval.listing import best_list
 from services.knowledge.retrieval.question_kinds import QuestionKind, Understood, content, understand
 from services.knowledge.retrieval.retriever import Retriever
@@ -73,14 +74,17 @@ class Quoter:
         return Quotes(kind, result.hits, tuple(self._retriever.quotes(question, result, limit)))
 
     def _passages(self, actor: Actor, question: str, asked: Understood, groups: Collection[int]) -> SearchResult:
-        """Return the passages for a question; where they are not relevant, those for what it names."""
+        """Return the passages for a question; where they are not relevant, those for what it names.
+
+        Two or three words alone are near to many passages in another language, whose own words cannot speak for them.
+        """
         found = self._retriever.search(actor, question, collection_ids=groups)
         if found.relevant:
             return found
         for text in asked.sides or (content(question),):
             if text and text != question:
                 named = self._retriever.search(actor, text, collection_ids=groups)
-                if named.relevant:
+                if named.relevant and _in_script_of(text, named.hits[0]):
                     return replace(named, query=question)
         return found
 
@@ -160,6 +164,11 @@ def _named(subject: str, hits: Sequence[Hit]) -> int:
     """Return the document whose name has most of the subject's words, the best hit's among equals."""
     wanted = set(query_terms(subject))
     return max(_documents(hits), key=lambda hit: len(wanted & {*terms(hit.document)})).document_id
+
+
+def _in_script_of(text: str, hit: Hit) -> bool:
+    asked, script = main_script(text), main_script(hit.text)
+    return not asked or not script or related_scripts(asked, script)
 
 
 def _hit(chunk: Chunk, collection_id: int) -> Hit:

@@ -27,7 +27,7 @@ _RERANKED = 6
 _COSINE_WEIGHT = 0.5
 # Least evidence of the best statement itself, in words and by meaning; with less, only its place is worth naming.
 _LEAST_OWN = 0.125
-_LEAST_OWN_BY_MEANING = 0.125
+_LEAST_OWN_BY_MEANING = 0.1875
 # What a statement gains that has the form of the answer: a number for "how many", steps for "how do I".
 _FORM_BONUS = 0.15
 # A title names a subject and states nothing about it: its coverage counts half.
@@ -97,6 +97,7 @@ def quote(
     *,
     trust: float = 0.0,
     embed: Callable[[Sequence[str]], Sequence[NDArray[np.float32]]] | None = None,
+    worth: Callable[[float, str], float] = lambda cosine, _statement: max(cosine, 0.0),
 ) -> list[Quote]:
     """Return at most `limit` quotes from `passages`, best first; fewer where the others score much lower.
 
@@ -108,6 +109,7 @@ def quote(
         limit: most quotes in all.
         trust: how well `embed` knows the question's language, 0 to 1.
         embed: texts to normalised vectors, each (d,); left out, sentences are not compared by meaning.
+        worth: what a cosine between the question and a statement says, 0 to 1 (`cosine_scale`).
     """
     words = QuestionWords(located, idf)
     best = sorted(_candidates(words, passages), key=lambda one: -one.score)
@@ -115,8 +117,8 @@ def quote(
     if embed is not None and trust > 0 and len(best) > 1:
         asked, *stated = embed([question, *(_words(candidate.statement) for candidate in best[:_RERANKED])])
         for candidate, vector in zip(best, stated, strict=False):
-            cosine = max(float(vector @ asked), 0.0)
-            candidate.own += _COSINE_WEIGHT * trust * cosine * _share(candidate.statement)
+            meaning = worth(float(vector @ asked), candidate.statement.text)
+            candidate.own += _COSINE_WEIGHT * trust * meaning * _share(candidate.statement)
         best[:_RERANKED] = sorted(best[:_RERANKED], key=lambda one: -one.score)
         highest += _COSINE_WEIGHT * trust
     form, steps = answer_form(question), asks_how(question)

@@ -33,9 +33,14 @@ class DenseModel:
     index: VectorIndex | None
 
     @property
+    def passages(self) -> int:
+        """How many vectors the index has."""
+        return len(self.index) if self.index is not None else 0
+
+    @property
     def is_large(self) -> bool:
         """Whether a search in the index takes so long that it is worth a thread beside it."""
-        return self.index is not None and len(self.index) >= LARGE_INDEX
+        return self.passages >= LARGE_INDEX
 
     def begin(self, text: str) -> PendingVector | None:
         """Begin to embed a text; None where there is nothing to compare it with."""

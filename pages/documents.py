@@ -34,7 +34,8 @@ def live_view(library: Library, collection_id: int | None) -> None:
     rerun_for_notices()
     busy = job_list(library)
     document_table(library, collection_id)
-    heartbeat("documents-beat", BUSY_SECONDS if busy else IDLE_SECONDS)
+    waiting = library.delayed.waiting(page_actor())
+    heartbeat("documents-beat", BUSY_SECONDS if busy or waiting else IDLE_SECONDS)
 
 
 services = ready_services()

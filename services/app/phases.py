@@ -260,6 +260,7 @@ def load_services(
     )
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
     metrics.register_chat(base.metrics, settings, chat)
+    closing.callback(knowledge.library.delayed.close)
     knowledge.library.grants = base.identity.sharing
     knowledge.library.usage = knowledge.importer.usage = chat.answers.usage = base.identity.usage
     inherit_and_erase(base.identity, hand_over=chat.conversations.hand_over, erase=chat.conversations.erase_person)
@@ -382,4 +383,5 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
     long_work.add_background(services.model_change.close)
     long_work.add_background(services.backups.close)
     metrics.register_backups(services.metrics, services.backups)
+    long_work.add_background(services.library.delayed.close)
     long_work.add_background(services.ingestion.close)

@@ -132,6 +132,9 @@ class Settings(BackupSettings, OidcSettings):
     attachments_limit: int = Field(
         1000, ge=0, description="Most attachments of one file that become documents of their own; 0: none"
     )
+    undo_seconds: float = Field(
+        10.0, ge=0, le=300, description="How long a deletion on a page can be called off, in seconds; 0: not at all"
+    )
     queue_limit: int = Field(10_000, ge=1, description="Largest number of unfinished ingestion jobs")
     parser_memory_mb: int = Field(1024, ge=128, description="Address space of the process that parses a file, in MB")
     parser_cpu_seconds: int = Field(120, ge=1, description="CPU time for parsing one file, in seconds")

@@ -1,6 +1,7 @@
 """The library of documents: collections, uploads, listing and deletion, for pages, API and command line.
 
-Jobs are at `Library.jobs`, the content of documents at `Library.reader`, answers that quote them at `Library.quotes`.
+Jobs are at `Library.jobs`, the content of documents at `Library.reader`, answers that quote them at `Library.quotes`,
+deletions that can be called off at `Library.delayed`.
 Every method takes who asks, and acts as if what they may not read did not exist.
 """
 
@@ -24,6 +25,7 @@ from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.core.usage import NoUsage, UsageCounts, UsageSink
 from services.knowledge import types
+from services.knowledge.delayed_deletions import DelayedDeletions
 from services.knowledge.file_names import document_name
 from services.knowledge.file_store import FileStore, StoredFile
 from services.knowledge.ingestion import Ingestion
@@ -96,6 +98,7 @@ class Library:
         self.jobs = LibraryJobs(ingestion, self._documents, settings)
         self.quotes = LibraryQuotes(database, self._documents, self._reporter)
         self.reader = LibraryReader(database, self._documents, files, parser, self._board)
+        self.delayed = DelayedDeletions(self, settings.undo_seconds)
 
     # Collections
 
@@ -373,7 +376,16 @@ class Library:
             self._reporter.event(EventKind.DELETION, text, **figures)
         return DeletionReport(total.documents, total.chunks, total.bytes, erased, self.quotes.stored.count(total.gone))
 
+    def require_deletion(self, actor: Actor, ids: Sequence[int]) -> None:
+        """Return if `actor` may delete documents; errors as for `delete`."""
+        with self._database.read() as connection:
+            writable(connection, actor, ids, _("Delete a document"))
+
     # State
+
+    def mark_changed(self) -> None:
+        """Say that something visible has changed; see `version`."""
+        self._board.mark_changed()
 
     def counts(self, actor: Actor) -> types.LibraryCounts:
         """Return the totals of what `actor` may read; of everything for operators. Computed once after each unit."""

@@ -23,7 +23,7 @@ PAGES = Path(__file__).resolve().parents[2] / "pages"
 @pytest.fixture(scope="package")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """The real services over an empty data folder, started the way the pages start them."""
-    runtime_access.configure(Settings(data_dir=tmp_path_factory.mktemp("pages")))
+    runtime_access.configure(Settings(data_dir=tmp_path_factory.mktemp("pages"), undo_seconds=0))
     application = runtime_access.application()
     eventually(lambda: application.ready or application.failure, what="the start")
     assert application.failure is None

@@ -334,6 +334,34 @@ def test_a_deletion_says_what_stays_and_erases_it_where_asked(app: AppTest, add:
     assert "17 bar" not in services.conversations.messages(SERVICE, conversation)[0].text
 
 
+def buttons(app: AppTest) -> list[str]:
+    return [button.key or "" for button in app.button]
+
+
+def test_a_deletion_can_be_called_off(app: AppTest, add: Add, services: Services, monkeypatch) -> None:
+    """Until it begins the page offers that; the row is marked meanwhile, and afterwards the page tells what went."""
+    monkeypatch.setattr(services.library.delayed, "seconds", 600)
+    document = add("valve.txt", "The valve opens at 17 bar.")
+    for wanted in ("Undo", ""):
+        open_page(app, "documents", document=str(document.id))
+        app.button(key="document-delete").click().run()
+        assert any(caption.value.startswith("For 600 seconds it can be undone") for caption in app.caption)
+        app.button(key=Key.CONFIRM).click().run()
+        number = next(key for key in buttons(app) if key.startswith("deletion-undo-button-"))
+        assert any("1 document will be deleted in" in caption.value for caption in app.caption)
+        assert app.dataframe[0].value["on"].tolist() == [":material/delete: Deleting"]
+        if wanted:
+            app.button(key=number).click().run()
+            assert [toast.value.replace("\\", "") for toast in app.toast] == ["Nothing was deleted."]
+            assert names(app) == ["valve.txt"]
+    services.library.delayed.close()
+    app.run()
+    app.run()
+    assert any("Deleted 1 document" in toast.value for toast in app.toast)
+    assert services.library.count_documents(SERVICE) == 0
+    assert not app.exception
+
+
 def test_quotes_of_deleted_documents_can_be_erased_later(app: AppTest, add: Add, services: Services) -> None:
     """Whoever left the box alone finds what is left on the page of documents."""
     conversation = quoted_in_chat(services, document := add("valve.txt", "The valve opens at 17 bar."))

@@ -1,4 +1,4 @@
-"""What is done with several documents at once, and what a deletion or new chunks of some are asked with."""
+"""What is done with several documents at once, and what new chunks of some are asked with."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import NoReturn
 import streamlit as st
 
 from console.ui.current_actor import page_actor
+from console.ui.documents.deletion import deletion_lines, deletion_offers, undone_within
 from console.ui.documents.move import move_menu, undo_offer
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor
 from console.ui.session_state import DocumentsState, notify, state_of
-from console.ui.shared.dialogs import close_dialog, confirm_choice, deletion_text, open_dialog, quotes_choice
-from console.ui.shared.formatting import count, shorten, size
+from console.ui.shared.dialogs import close_dialog, confirm_choice, open_dialog
+from console.ui.shared.formatting import count
 from services.core.actor import AccessLevel
 from services.core.i18n import _, plural
 from services.knowledge.library import Library
 from services.knowledge.types import Document
-
-_MOST_NAMES = 5  # in the confirmation of a deletion
 
 
 def bulk_actions(library: Library, documents: Sequence[Document]) -> None:
@@ -31,7 +30,8 @@ def bulk_actions(library: Library, documents: Sequence[Document]) -> None:
     writable = library.collections(page_actor(), AccessLevel.WRITE)
     if not writable:
         return  # who may only read does nothing with several documents at once
-    if none and undo_offer(library):
+    offered = deletion_offers(library)
+    if none and (undo_offer(library) or offered):
         return  # in its place: the table stays where it is
     with st.container(horizontal=True, vertical_alignment="center", key="bulk-actions"):
         st.caption(
@@ -69,6 +69,8 @@ def bulk_actions(library: Library, documents: Sequence[Document]) -> None:
                 _("Delete"),
                 choice,
                 partial(_delete, library, selected),
+                undone_by=undone_within(library.delayed),
+                destructive=True,
             )
         st.button(_("Clear"), key="bulk-clear", type="tertiary", disabled=none, on_click=_clear)
 
@@ -88,48 +90,15 @@ def _reread(library: Library, ids: list[int]) -> None:
 
 
 def _delete(library: Library, ids: list[int], erase_quotes: bool) -> str:
-    report = library.delete(page_actor(), ids, erase_quotes=erase_quotes)
+    library.delayed.documents(page_actor(), ids, erase_quotes=erase_quotes)
     _clear()
-    return deletion_text(report)
+    return ""
 
 
 def _clear() -> None:
     state = state_of(DocumentsState)
     state.selected = frozenset()
     state.tables += 1
-
-
-def deletion_lines(library: Library, documents: Sequence[Document]) -> tuple[list[str], str]:
-    """Return the consequences of deleting `documents` for the confirmation, and its choice as `quotes_choice` does."""
-    everything = library.with_attachments(page_actor(), [document.id for document in documents])
-    attached = len(everything) - len(documents)
-    lines = [shorten(document.name, 80) for document in documents[:_MOST_NAMES]]
-    if len(documents) > _MOST_NAMES:
-        lines.append(plural("and {count} more", "and {count} more", len(documents) - _MOST_NAMES))
-    if attached > 0:
-        lines.append(
-            plural(
-                "With it goes {count} attachment that only it brought.",
-                "With it go {count} attachments that only it brought.",
-                attached,
-            )
-            if len(documents) == 1
-            else plural(
-                "With them goes {count} attachment that only they brought.",
-                "With them go {count} attachments that only they brought.",
-                attached,
-            )
-        )
-    lines.append(
-        plural(
-            "Deletes the original files ({size}), {count} chunk, its search terms and vector.",
-            "Deletes the original files ({size}), {count} chunks, their search terms and vectors.",
-            sum(document.chunks for document in everything),
-            size=size(sum(document.size_bytes for document in everything)),
-        )
-    )
-    quotes, choice = quotes_choice(library.quotes.of(page_actor(), [document.id for document in documents]))
-    return lines + quotes, choice
 
 
 def ask_rechunk(library: Library, ids: Sequence[int]) -> NoReturn:

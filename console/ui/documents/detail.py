@@ -8,12 +8,13 @@ import streamlit as st
 
 from console.navigation import PageName, page
 from console.ui.current_actor import page_actor
-from console.ui.documents.bulk_actions import ask_rechunk, deletion_lines
+from console.ui.documents.bulk_actions import ask_rechunk
+from console.ui.documents.deletion import deletion_lines, undone_within
 from console.ui.documents.filters import filters_in_address
 from console.ui.error_boundary import attempt
 from console.ui.rights import as_visitor, may_write
 from console.ui.session_state import Query, set_query
-from console.ui.shared.dialogs import confirm_choice, deletion_text
+from console.ui.shared.dialogs import confirm_choice
 from console.ui.shared.document_text import document_markdown
 from console.ui.shared.formatting import (
     ago,
@@ -138,7 +139,13 @@ def _actions(library: Library, document: Document) -> None:
         if st.button(_("Delete"), key="document-delete", icon=":material/delete:"):
             lines, choice = deletion_lines(library, [document])
             confirm_choice(
-                _("Delete this document?"), lines, _("Delete"), choice, partial(_delete, library, document.id)
+                _("Delete this document?"),
+                lines,
+                _("Delete"),
+                choice,
+                partial(_delete, library, document.id),
+                undone_by=undone_within(library.delayed),
+                destructive=True,
             )
 
 
@@ -152,9 +159,9 @@ def _download(library: Library, document: Document) -> None:
 
 
 def _delete(library: Library, document_id: int, erase_quotes: bool) -> str:
-    report = library.delete(page_actor(), [document_id], erase_quotes=erase_quotes)
+    library.delayed.documents(page_actor(), [document_id], erase_quotes=erase_quotes)
     set_query(Query.DOCUMENT, None)
-    return deletion_text(report)
+    return ""
 
 
 def _chunks(library: Library, document: Document) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from console.ui.current_actor import page_actor
 from console.ui.documents.bulk_actions import bulk_actions
+from console.ui.documents.deletion import deletion_offers
 from console.ui.documents.filters import page_choice, table_filters
 from console.ui.documents.move import undo_offer
 from console.ui.error_boundary import attempt
@@ -39,6 +40,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
     collection_ids = (collection_id,) if collection_id is not None else ()
     if library.count_documents(actor, collection_ids=collection_ids) == 0:
         undo_offer(library)
+        deletion_offers(library)
         _empty(filtered=False)
         return
     chosen = table_filters()
@@ -50,6 +52,7 @@ def document_table(library: Library, collection_id: int | None) -> None:
     total = library.count_documents(actor, **filters)
     if total == 0:
         undo_offer(library)
+        deletion_offers(library)
         _empty(filtered=True)
         return
     actions = st.container()
@@ -92,6 +95,8 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
         state.shown = ids
         state.tables += 1
     key = f"documents-{state.tables}"
+    going = {document.id for document in documents if library.delayed.is_waiting(document.id)}
+    unused = [not document.enabled or document.id in going for document in documents]
     unit = size_unit([document.size_bytes for document in documents])
     frame = pd.DataFrame(
         {
@@ -99,10 +104,7 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
             "name": [cut_middle(document.name, _NAME_COLUMNS) for document in documents],
             "notes": ["\n".join(plain(note.text) for note in document.notes) or None for document in documents],
             "status": [[status_label(document.status)] for document in documents],
-            "on": [
-                f":material/toggle_on: {_('Enabled')}" if document.enabled else f":material/toggle_off: {_('Disabled')}"
-                for document in documents
-            ],
+            "on": [_use(document, document.id in going) for document in documents],
             "collection": [plain(document.collection) for document in documents],
             "chunks": [document.chunks for document in documents],
             "pages": [document.pages or None for document in documents],
@@ -113,7 +115,7 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
     )
     column = st.column_config
     st.dataframe(
-        frame if all(document.enabled for document in documents) else _dimmed(frame, documents),
+        _dimmed(frame, unused) if any(unused) else frame,
         key=key,
         hide_index=True,
         placeholder="",
@@ -162,12 +164,20 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
     )
 
 
-def _dimmed(frame: Any, documents: Sequence[Document]) -> Any:
-    """Return the table with the rows of disabled documents in grey.
+def _use(document: Document, going: bool) -> str:
+    if going:
+        return f":material/delete: {_('Deleting')}"
+    if document.enabled:
+        return f":material/toggle_on: {_('Enabled')}"
+    return f":material/toggle_off: {_('Disabled')}"
+
+
+def _dimmed(frame: Any, unused: Sequence[bool]) -> Any:
+    """Return the table with the rows of documents that are not used, or not for long, in grey.
 
     pandas takes some 10 ms for it and has its template engine imported: a table without such rows goes without.
     """
-    colours = ["" if document.enabled else _DIMMED for document in documents]
+    colours = [_DIMMED if each else "" for each in unused]
     return frame.style.format(na_rep="").apply(lambda _column: colours)
 
 

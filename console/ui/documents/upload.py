@@ -11,10 +11,11 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from console.ui.current_actor import page_actor, page_user
+from console.ui.documents.deletion import undone_within
 from console.ui.documents.filters import keep_in_address, show_first_page
 from console.ui.rights import may_manage, why_no_collection, why_no_upload
 from console.ui.session_state import DocumentsState, Key, Query, notify, notify_problem, query_number, state_of
-from console.ui.shared.dialogs import confirm_choice, deletion_text, prompt_for_name, quotes_choice
+from console.ui.shared.dialogs import confirm_choice, prompt_for_name, quotes_choice
 from console.ui.shared.formatting import escape, shorten
 from console.ui.shared.sharing import sharing_mark
 from console.ui.streamlit.uploads import release_uploads
@@ -165,6 +166,8 @@ def collections_bar(services: Services) -> int | None:
                     _("Delete"),
                     choice,
                     partial(_delete, library, chosen),
+                    undone_by=undone_within(library.delayed),
+                    destructive=True,
                 )
     state.collection = chosen if chosen != _ALL else None
     if query_number(Query.COLLECTION) != state.collection:
@@ -193,6 +196,6 @@ def _rename(library: Library, collection_id: int, name: str) -> str:
 
 
 def _delete(library: Library, collection_id: int, erase_quotes: bool) -> str:
-    report = library.delete_collection(page_actor(), collection_id, erase_quotes=erase_quotes)
+    library.delayed.collection(page_actor(), collection_id, erase_quotes=erase_quotes)
     state_of(DocumentsState).collection = None
-    return deletion_text(report)
+    return ""

@@ -74,7 +74,8 @@ def _discard() -> None:
 def confirm(
     title: str, consequences: Iterable[str], label: str, action: Callable[[], str], *, undone_by: str = ""
 ) -> NoReturn:
-    """Ask before `action`; `consequences` are lines that state its effect. Shows what `action` returns afterwards.
+    """Ask before `action`; `consequences` are lines that state its effect. Shows what `action` returns afterwards,
+    unless that is "".
 
     `undone_by` says how it can be undone, "" where it cannot: then its button is red.
     """
@@ -89,8 +90,12 @@ def confirm_choice(
     action: Callable[[bool], str],
     *,
     undone_by: str = "",
+    destructive: bool = False,
 ) -> NoReturn:
-    """As `confirm`, with a box to tick named `choice` (unless it is ""); `action` gets whether it was ticked."""
+    """As `confirm`, with a box to tick named `choice` (unless it is ""); `action` gets whether it was ticked.
+
+    The button of what is `destructive` is red even where it can be undone.
+    """
     lines = tuple(consequences)
 
     def body() -> None:
@@ -98,12 +103,13 @@ def confirm_choice(
             st.markdown(escape(line))
         chosen = bool(choice) and st.checkbox(choice, key="dialog-choice")
         st.caption(undone_by or _("This cannot be undone."))
-        key = "confirmation" if undone_by else _DESTRUCTIVE
+        key = "confirmation" if undone_by and not destructive else _DESTRUCTIVE
         with st.container(horizontal=True, horizontal_alignment="right", key=key):
             if st.button(_("Cancel"), key="dialog-cancel"):
                 close_dialog()
             if st.button(label, type="primary", key=Key.CONFIRM):
-                notify(action(chosen))
+                if told := action(chosen):
+                    notify(told)
                 close_dialog()
 
     open_dialog(title, body)

@@ -32,7 +32,7 @@ SECRET = "zephyrine"  # in the names and texts of what the stranger may not read
 MISSING = 2**40
 QUESTION = f"What is the {SECRET} made of?"
 # Called at the start, by nobody in particular; or told to everybody, without anything about a document.
-EXEMPT = {"finish_deletions", "forget_missing", "version", "retrieval_settings", "apply_retrieval_settings"}
+EXEMPT = {"finish_deletions", "forget_missing", "mark_changed", "version", "retrieval_settings", "apply_retrieval_settings"}
 
 
 @dataclass
@@ -156,6 +156,7 @@ CHANGING: dict[str, Callable[[World, Actor], object]] = {
     "Library.set_enabled": lambda w, who: w.library.set_enabled(who, [w.mail], False),
     "Library.move": lambda w, who: w.library.move(who, [w.mail], w.own),
     "Library.delete": lambda w, who: w.library.delete(who, [w.mail]),
+    "Library.require_deletion": lambda w, who: w.library.require_deletion(who, [w.mail]),
     "LibraryJobs.cancel": lambda w, who: w.library.jobs.cancel(who, w.job),
     "LibraryJobs.retry": lambda w, who: w.library.jobs.retry(who, w.job),
     "LibraryJobs.remove": lambda w, who: w.library.jobs.remove(who, w.job),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
@@ -21,14 +21,30 @@ from services.core.actor import AccessLevel, Actor
 from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
 from services.knowledge.store.rights import require_collection_level
-from services.knowledge.types import DeletionReport
-
-if TYPE_CHECKING:
-    from services.knowledge.library import Library
+from services.knowledge.types import Collection, DeletionReport
 
 log = structlog.get_logger(__name__)
 
 _MOST_ENDED = 100  # whose outcome nobody has looked at
+
+
+class Deletes(Protocol):
+    """What the library does: see `services.knowledge.library`."""
+
+    def require_deletion(self, actor: Actor, ids: Sequence[int]) -> None:
+        """Return if `actor` may delete documents, else raise ForbiddenError."""
+
+    def collections(self, actor: Actor, level: AccessLevel = ...) -> list[Collection]:
+        """Return the collections in which `actor` has reached a level."""
+
+    def delete(self, actor: Actor, ids: Sequence[int], *, erase_quotes: bool = False) -> DeletionReport:
+        """Delete documents."""
+
+    def delete_collection(self, actor: Actor, collection_id: int, *, erase_quotes: bool = False) -> DeletionReport:
+        """Delete a collection with its documents."""
+
+    def mark_changed(self) -> None:
+        """Say that something visible has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,7 @@ class DelayedDeletion:
 class DelayedDeletions:
     """Deletions that wait, and the outcome of those that nobody was told of yet. Thread-safe."""
 
-    def __init__(self, library: Library, seconds: float) -> None:
+    def __init__(self, library: Deletes, seconds: float) -> None:
         self.seconds = seconds
         self._library = library
         self._numbers = count(1)

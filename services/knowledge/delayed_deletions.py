@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -31,8 +30,8 @@ _MOST_ENDED = 100  # whose outcome nobody has looked at
 class Deletes(Protocol):
     """What the library does: see `services.knowledge.library`."""
 
-    def require_deletion(self, actor: Actor, ids: Sequence[int]) -> None:
-        """Return if `actor` may delete documents, else raise ForbiddenError."""
+    def deletable(self, actor: Actor, ids: Sequence[int]) -> list[int]:
+        """Return those of the documents that can be deleted, or raise ForbiddenError."""
 
     def collections(self, actor: Actor, level: AccessLevel = ...) -> list[Collection]:
         """Return the collections in which `actor` has reached a level."""
@@ -42,9 +41,6 @@ class Deletes(Protocol):
 
     def delete_collection(self, actor: Actor, collection_id: int, *, erase_quotes: bool = False) -> DeletionReport:
         """Delete a collection with its documents."""
-
-    def mark_changed(self) -> None:
-        """Say that something visible has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,9 @@ class DelayedDeletion:
 class DelayedDeletions:
     """Deletions that wait, and the outcome of those that nobody was told of yet. Thread-safe."""
 
-    def __init__(self, library: Deletes, seconds: float) -> None:
+    def __init__(self, library: Deletes, mark_changed: Callable[[], None], seconds: float) -> None:
+        """`mark_changed` says that pages are to be drawn anew."""
+        self._mark_changed = mark_changed
         self.seconds = seconds
         self._library = library
         self._numbers = count(1)
@@ -82,8 +80,8 @@ class DelayedDeletions:
         Raises:
             ForbiddenError: `actor` may read one of them, but not change it; nothing will be deleted.
         """
-        self._library.require_deletion(actor, ids)
-        self._begin(actor, lambda: self._library.delete(actor, ids, erase_quotes=erase_quotes), documents=ids)
+        found = self._library.deletable(actor, ids)
+        self._begin(actor, lambda: self._library.delete(actor, found, erase_quotes=erase_quotes), documents=found)
 
     def collection(self, actor: Actor, collection_id: int, *, erase_quotes: bool = False) -> None:
         """Delete a collection in a while, as `Library.delete_collection` does.
@@ -122,7 +120,7 @@ class DelayedDeletions:
                 raise NotFoundError(_("This was deleted meanwhile."), _("Upload the files again."))
             del self._waiting[number]
         found[1].cancel()
-        self._library.mark_changed()
+        self._mark_changed()
 
     def ended(self, actor: Actor) -> list[DeletionReport | MillpondError]:
         """Return once what became of the deletions of `actor` that have ended."""
@@ -163,7 +161,7 @@ class DelayedDeletions:
                 timer.start()
         if at_once:
             self._run(number)
-        self._library.mark_changed()
+        self._mark_changed()
 
     def _run(self, number: int) -> None:
         with self._lock:
@@ -180,8 +178,7 @@ class DelayedDeletions:
             outcome = error
         with self._lock:
             self._ended.append((deletion.who, outcome))
-        with suppress(MillpondError):
-            self._library.mark_changed()
+        self._mark_changed()
 
 
 def _key(actor: Actor) -> tuple[int | None, str]:

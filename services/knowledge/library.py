@@ -1,8 +1,7 @@
 """The library of documents: collections, uploads, listing and deletion, for pages, API and command line.
 
 Jobs are at `Library.jobs`, the content of documents at `Library.reader`, answers that quote them at `Library.quotes`,
-deletions that can be called off at `Library.delayed`.
-Every method takes who asks, and acts as if what they may not read did not exist.
+deletions that wait at `Library.delayed`. Every method takes who asks, and acts as if what they may not read did not exist.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ class Library:
         self.jobs = LibraryJobs(ingestion, self._documents, settings)
         self.quotes = LibraryQuotes(database, self._documents, self._reporter)
         self.reader = LibraryReader(database, self._documents, files, parser, self._board)
-        self.delayed = DelayedDeletions(self, settings.undo_seconds)
+        self.delayed = DelayedDeletions(self, self._board.mark_changed, settings.undo_seconds)
 
     # Collections
 
@@ -346,46 +345,36 @@ class Library:
             ForbiddenError: `actor` may read one of them, but not change it; nothing was deleted.
         """
         total = deletions.Removal()
-        action = _("Delete a document")
-        with self._database.read() as connection:
-            pending = writable(connection, actor, ids, action)
+        pending = self.deletable(actor, ids)
         while pending:
             ended: list[int] = []
             with self._writer.transaction() as unit:
                 room = _DELETION_BATCH
                 while pending and room > 0:
                     # Again: it may have been moved since.
-                    for document_id in writable(unit.connection, actor, [pending.pop()], action):
+                    for document_id in writable(unit.connection, actor, [pending.pop()], _("Delete a document")):
                         keep_unchangeable(unit.connection, actor, document_id)
                         removal = deletions.delete(unit.connection, document_id)
                         self._audit.deleted(actor, removal.gone.items())
                         room -= 1 + removal.chunks
                         unit.record(removal)
                         ended += removal.ended
-                        total.documents += removal.documents
-                        total.chunks += removal.chunks
-                        total.bytes += removal.bytes
-                        total.gone |= removal.gone
+                        total.include(removal)
             self._ingestion.abandon(ended)
         erased = self.quotes.stored.erase(total.gone).answers if erase_quotes else 0
         if total.documents:
             self._ingestion.wake(deleted=True)
             self._reporter.count(Counter.DOCUMENTS_DELETED, total.documents)
-            text = plural("{count} document", "{count} documents", total.documents)
-            figures = {"documents": total.documents, "chunks": total.chunks, "bytes": total.bytes}
-            self._reporter.event(EventKind.DELETION, text, **figures)
+            text, size = plural("{count} document", "{count} documents", total.documents), total.bytes
+            self._reporter.event(EventKind.DELETION, text, documents=total.documents, chunks=total.chunks, bytes=size)
         return DeletionReport(total.documents, total.chunks, total.bytes, erased, self.quotes.stored.count(total.gone))
 
-    def require_deletion(self, actor: Actor, ids: Sequence[int]) -> None:
-        """Return if `actor` may delete documents; errors as for `delete`."""
+    def deletable(self, actor: Actor, ids: Sequence[int]) -> list[int]:
+        """Return those of the documents that `delete` would delete; errors as for `delete`."""
         with self._database.read() as connection:
-            writable(connection, actor, ids, _("Delete a document"))
+            return writable(connection, actor, ids, _("Delete a document"))
 
     # State
-
-    def mark_changed(self) -> None:
-        """Say that something visible has changed; see `version`."""
-        self._board.mark_changed()
 
     def counts(self, actor: Actor) -> types.LibraryCounts:
         """Return the totals of what `actor` may read; of everything for operators. Computed once after each unit."""

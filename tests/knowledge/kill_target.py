@@ -20,6 +20,7 @@ import numpy as np
 
 from services.core.actor import SERVICE
 from services.core.errors import CancelledError, ConflictError
+from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding.model_files import find_model
 from tests.knowledge.library_harness import LibraryHarness, text_about
 
@@ -30,7 +31,7 @@ class QuickEmbedder:
     dimension = 64
     max_tokens = 256
     fingerprint = "quick"
-    tokenizer_file = find_model("", "").tokenizer_file
+    tokenizer_file = find_model(MINILM, "").tokenizer_file
 
     def embed_chunks(
         self,

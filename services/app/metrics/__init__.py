@@ -75,7 +75,7 @@ def register_platform(platform: Platform, *, count_sessions: Callable[[], int]) 
 
 def register_knowledge(metrics: Metrics, settings: Settings, caches: Caches, knowledge: Knowledge) -> None:
     """Connect ingestion, library, and the caches of retrieval."""
-    from services.knowledge.retrieval.language_trust import script_of
+    from services.knowledge.text.scripts import script_of
 
     metrics.connect_part("ingestion", lambda: requests.ingestion(settings, knowledge.ingestion))
     metrics.connect_part("library", lambda: requests.library(knowledge.index, knowledge.library))

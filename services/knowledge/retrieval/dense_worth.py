@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.knowledge.retrieval.cosine_scale import CosineScale
-from services.knowledge.retrieval.language_trust import UNSPACED, main_script, related_scripts
 from services.knowledge.retrieval.scoring import SCALED, SCALED_UNSPACED, USUAL, Baseline
+from services.knowledge.text.scripts import UNSPACED, main_script, related_scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,9 @@ def worth_of(scale: CosineScale, question: str, compared: Compared) -> Worth:
     if not scale.is_needed:
         return Worth(worth, foreign)
     return Worth(worth, foreign, SCALED_UNSPACED if asked in UNSPACED else SCALED)
+
+
+def statement_worth(scale: CosineScale, question: str) -> Callable[[float, str], float]:
+    """Return what the cosine of a question and a statement is worth, 0 to 1; `scale` is that of single sentences."""
+    asked = main_script(question)
+    return lambda cosine, statement: scale.scaled(cosine, asked, main_script(statement))

@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import math
 import random
-import re
 import threading
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -29,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.database import Database
-from services.knowledge.retrieval.cosine_scale import CosineScale, measure_scale
+from services.knowledge.retrieval.library_scales import CHANGED_SHARE, DOCUMENTS_SAMPLED, LibraryScales
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.trust import Measured, MeasuredTrust, TrustStore
-from services.knowledge.text.folding import fold
 from services.knowledge.text.kinds import TextKind, unreadable_share
+from services.knowledge.text.scripts import letters_of, script_shares
 from services.knowledge.text.sentences import sentences
 from services.knowledge.text.terms import query_terms, terms
 
@@ -41,9 +38,8 @@ if TYPE_CHECKING:
     from services.knowledge.retrieval.encoder_cache import TextEncoder
 
 Vectors = NDArray[np.float32]
-# Queries per script and kind, documents sampled to find them, and chunks of each that are read and used.
+# Queries per script and kind, and chunks of each document that are read and used for them.
 SAMPLES = 48
-DOCUMENTS_SAMPLED = 240
 CHUNKS_READ = 16
 CHUNKS_USED = 6
 # With fewer, ranking first is no evidence.
@@ -54,21 +50,10 @@ PRIOR_WEIGHT = 8
 MIN_CEILING = 0.5
 # Trust in kinds of which there are too few samples, beside prose; none in what no model can have learnt.
 UNMEASURED = {TextKind.PROSE: 1.0, TextKind.TABLE: 0.8, TextKind.CODE: 0.8, TextKind.LOG: 0.5, TextKind.UNREADABLE: 0.0}
-# Measured anew once so much of the library has changed.
-_CHANGED_SHARE = 0.1
 _MIN_LETTERS = 8
 # Texts that share more than this of their terms are near-duplicates: one of them is enough.
 _NEAR_DUPLICATE = 0.5
 _PRIOR_LETTERS = 1000
-_ENTRY_BYTES = 230
-# Scripts that are written without blanks between words.
-UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
-# What a letter counts as part of a word, beside those of alphabets.
-_WORDS_A_LETTER = {"CJK": 8.0, "HIRAGANA": 8.0, "KATAKANA": 8.0, "HANGUL": 4.0}
-_CHINESE_LETTERS = re.compile(r"[\u4e00-\u9fff]+")
-_ASCII_LETTERS = re.compile(r"[A-Za-z]+")
-# Japanese is written in three scripts, one of which is that of Chinese.
-_HAN = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +63,6 @@ class Pair:
     asked: str
     rest: str
     source: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Adapted:
-    """A scale that was adapted when the library had so many passages."""
-
-    scale: CosineScale
-    passages: int
-
-    def fits(self, passages: int) -> bool:
-        """Whether the library has about as many still."""
-        return abs(passages - self.passages) <= _CHANGED_SHARE * self.passages
 
 
 class LanguageTrust:
@@ -110,61 +83,7 @@ class LanguageTrust:
         self._measured: tuple[str, dict[Measured, MeasuredTrust]] | None = None  # of which model
         self._measured_sizes: tuple[str, dict[int, int]] = ("", {})
         self._measuring = threading.Lock()
-        # By model: the present one, and until nobody asks it any more the one before.
-        self._own_scales: dict[str, CosineScale] = {}
-        self._scales: dict[str, _Adapted] = {}
-        self._scaling = threading.RLock()
-
-    def scale_of(self, encoder: TextEncoder, passages: int) -> CosineScale:
-        """Return what cosines mean in this library: measured once for a model, with a hundred short texts, and adapted
-        once more than a tenth of the library's `passages` came or went.
-
-        `encoder` stays the same meanwhile: it is a pinned one where another may take its place.
-        """
-        known = self._scales.get(encoder.fingerprint)
-        if known is not None and known.fits(passages):
-            return known.scale
-        with self._scaling:
-            known = self._scales.get(encoder.fingerprint)
-            if known is not None and known.fits(passages):  # another search was quicker
-                return known.scale
-            return self._adapt_scale(encoder, passages)
-
-    def _adapt_scale(self, encoder: TextEncoder, passages: int) -> CosineScale:
-        """Measure the library, and the model where that was not done yet."""
-        model = encoder.fingerprint
-        own = self.own_scale(encoder)
-        before = {known: scale for known, scale in self._scales.items() if known in self._own_scales}
-        adapted = own.adapted(self._some_passages(model))
-        self._scales = {**before, model: _Adapted(adapted, passages)}
-        return adapted
-
-    def own_scale(self, encoder: TextEncoder) -> CosineScale:
-        """Return what cosines of questions and single sentences mean, whatever is in the library."""
-        own = self._own_scales.get(encoder.fingerprint)
-        if own is not None:
-            return own
-        with self._scaling:
-            own = self._own_scales.get(encoder.fingerprint)
-            if own is None:
-                own = measure_scale(
-                    lambda texts: np.stack([vector.result() for vector in encoder.begin_queries(texts)]),
-                    encoder.embed_chunks,
-                )
-                self._own_scales = {**dict(list(self._own_scales.items())[-1:]), encoder.fingerprint: own}
-            return own
-
-    def _some_passages(self, model: str) -> dict[str, Vectors]:
-        """Return the model's vectors of some chunks of the library by script."""
-        found: dict[str, list[Vectors]] = defaultdict(list)
-        sizes = self._chunks.sizes()
-        chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
-        chosen = chance.sample(sorted(sizes), min(DOCUMENTS_SAMPLED, len(sizes)))
-        most = -(-DOCUMENTS_SAMPLED // max(len(chosen), 1))
-        for text, vector in self._chunks.first_vectors(chosen, most, model):
-            if script := main_script(text):
-                found[script].append(vector)
-        return {script: np.stack(vectors) for script, vectors in found.items()}
+        self.scales = LibraryScales(chunks)
 
     def for_text(self, text: str, encoder: TextEncoder | None = None) -> float:
         """Return the trust for a question: the mean of its scripts, weighted by letters; 1 without letters.
@@ -214,9 +133,7 @@ class LanguageTrust:
             sizes, model = self._chunks.sizes(), encoder.fingerprint
             if sizes and self._measured_sizes[0] == model and not _changed(self._measured_sizes[1], sizes):
                 return self._known(model)
-            with self._scaling:
-                known = self._scales.get(model)
-                self._adapt_scale(encoder, known.passages if known is not None else 0)
+            self.scales.adapt(encoder)
             chance = random.Random(len(sizes))  # noqa: S311 - a sample, the same one for the same library
             found: dict[Measured, MeasuredTrust] = {}
             samples = self._sample(sizes, chance)
@@ -245,7 +162,7 @@ class LanguageTrust:
         """Return the trust in a script before it is measured: the tokenizer's prior, or how well the model knows that
         texts in it mean what English ones mean.
         """
-        scale = self.own_scale(encoder)
+        scale = self.scales.own(encoder)
         across = min(scale.knows(script, "LATIN") or 0.0, scale.knows("LATIN", script) or 0.0)
         return max(_prior(encoder, letters), across if script != "LATIN" else 0.0)
 
@@ -317,7 +234,7 @@ def _changed(before: Mapping[int, int], now: Mapping[int, int]) -> bool:
     gone = [revision for revision in before if revision not in now]
     new = [revision for revision in now if revision not in before]
     chunks = sum(before[revision] for revision in gone) + sum(now[revision] for revision in new)
-    return len(gone) + len(new) > _CHANGED_SHARE * len(before) or chunks > _CHANGED_SHARE * sum(before.values())
+    return len(gone) + len(new) > CHANGED_SHARE * len(before) or chunks > CHANGED_SHARE * sum(before.values())
 
 
 def _pair(text: str, script: str, kind: TextKind, source: int, chance: random.Random) -> Pair | None:
@@ -363,57 +280,3 @@ def _lexical_scores(asked: Sequence[str], rests: Sequence[str]) -> NDArray[np.fl
                     count = counts[term]
                     scores[row, column] += weight * count / (count + 1)
     return scores
-
-
-@lru_cache(maxsize=50_000)
-def script_of(letter: str) -> str:
-    """Return the script of a letter, as its Unicode name begins ("LATIN", "CJK", "HANGUL"), or "" if it is none."""
-    return unicodedata.name(letter, "").split(" ")[0] if letter.isalpha() else ""
-
-
-def script_cache_size() -> tuple[int, int]:
-    """Return how many letters' scripts are cached, and in about how many bytes."""
-    letters = script_of.cache_info().currsize
-    # Per entry: link, slot in the table, letter, name of the script.
-    return letters, letters * _ENTRY_BYTES
-
-
-def clear_script_cache() -> None:
-    """Clear the cached scripts of letters."""
-    script_of.cache_clear()
-
-
-def script_shares(text: str) -> dict[str, float]:
-    """Return the share of each script among the letters of `text`; empty if there are none."""
-    counts: Counter[str] = Counter()
-    for letter, count in Counter(fold(text)).items():
-        if script := script_of(letter):
-            counts[script] += count
-    return {script: count / counts.total() for script, count in counts.most_common()}
-
-
-def main_script(text: str) -> str:
-    """Return the script of most words of `text`, "" if there are none: one foreign name has as many letters as a whole
-    question in Chinese.
-    """
-    if text.isascii():  # most chunks of English libraries: every search asks for a hundred
-        return "LATIN" if any(map(str.isalpha, text)) else ""
-    # Letters that no others can outweigh decide without a look at each.
-    chinese = sum(map(len, _CHINESE_LETTERS.findall(text)))
-    if 2 * chinese > len(text):
-        return "CJK"
-    latin = sum(map(len, _ASCII_LETTERS.findall(text)))
-    if latin > _WORDS_A_LETTER["CJK"] * (len(text) - len(text.encode("ascii", "ignore"))):
-        return "LATIN"
-    shares = {script: share * _WORDS_A_LETTER.get(script, 1.0) for script, share in script_shares(text).items()}
-    return max(shares, key=lambda script: shares[script], default="")
-
-
-def related_scripts(one: str, other: str) -> bool:
-    """Whether texts in two scripts may have words in common: those of Japanese and Chinese have."""
-    return one == other or {one, other} <= _HAN
-
-
-def letters_of(text: str, script: str) -> str:
-    """Return the folded `text` with blanks for the letters of other scripts."""
-    return "".join(letter if script_of(letter) == script else " " for letter in fold(text)).strip()

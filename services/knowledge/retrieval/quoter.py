@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from services.core.actor import Actor
-from services.knowledge.retrieval.language_trust import main_script, related_scripts
 from services.knowledge.retrieval.listing import best_list
 from services.knowledge.retrieval.question_kinds import QuestionKind, Understood, content, understand
 from services.knowledge.retrieval.retriever import Retriever
 from services.knowledge.retrieval.summary import main_statements
+from services.knowledge.text.scripts import main_script, related_scripts
 from services.knowledge.text.terms import query_terms, terms
 from services.knowledge.types import Chunk, Hit, Quote, Quotes, SearchResult
 

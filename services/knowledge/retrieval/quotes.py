@@ -97,7 +97,7 @@ def quote(
     *,
     trust: float = 0.0,
     embed: Callable[[Sequence[str]], Sequence[NDArray[np.float32]]] | None = None,
-    worth: Callable[[float, str], float] = lambda cosine, _statement: max(cosine, 0.0),
+    worth: Callable[[float, str], float] | None = None,
 ) -> list[Quote]:
     """Return at most `limit` quotes from `passages`, best first; fewer where the others score much lower.
 
@@ -109,7 +109,7 @@ def quote(
         limit: most quotes in all.
         trust: how well `embed` knows the question's language, 0 to 1.
         embed: texts to normalised vectors, each (d,); left out, sentences are not compared by meaning.
-        worth: what a cosine between the question and a statement says, 0 to 1 (`cosine_scale`).
+        worth: what a cosine between the question and a statement says, 0 to 1 (`dense_worth`); left out, the cosine.
     """
     words = QuestionWords(located, idf)
     best = sorted(_candidates(words, passages), key=lambda one: -one.score)
@@ -117,7 +117,8 @@ def quote(
     if embed is not None and trust > 0 and len(best) > 1:
         asked, *stated = embed([question, *(_words(candidate.statement) for candidate in best[:_RERANKED])])
         for candidate, vector in zip(best, stated, strict=False):
-            meaning = worth(float(vector @ asked), candidate.statement.text)
+            cosine = float(vector @ asked)
+            meaning = worth(cosine, candidate.statement.text) if worth is not None else max(cosine, 0.0)
             candidate.own += _COSINE_WEIGHT * trust * meaning * _share(candidate.statement)
         best[:_RERANKED] = sorted(best[:_RERANKED], key=lambda one: -one.score)
         highest += _COSINE_WEIGHT * trust

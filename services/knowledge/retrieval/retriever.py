@@ -15,14 +15,9 @@ from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _, listed, plural
 from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner
-from services.knowledge.retrieval.dense_worth import Compared, Worth, worth_of
+from services.knowledge.retrieval.dense_worth import Compared, Worth, statement_worth, worth_of
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
-from services.knowledge.retrieval.language_trust import (
-    LanguageTrust,
-    clear_script_cache,
-    main_script,
-    script_cache_size,
-)
+from services.knowledge.retrieval.language_trust import LanguageTrust
 from services.knowledge.retrieval.quotes import RankedPassage, quote
 from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
 from services.knowledge.retrieval.search_halves import (
@@ -36,6 +31,7 @@ from services.knowledge.retrieval.search_halves import (
 from services.knowledge.retrieval.wording import Asked, Wording, corrected
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.lexical import MAX_POSTINGS, LexicalStore
+from services.knowledge.text.scripts import clear_script_cache, script_cache_size
 from services.knowledge.text.stems import bare
 from services.knowledge.text.terms import located_terms
 from services.knowledge.types import EmbedderTrust, Hit, Quote, RetrievalSettings, SearchResult
@@ -312,15 +308,8 @@ class Retriever:
                 limit,
                 trust=result.dense_trust,
                 embed=model.embed if model is not None else None,
-                worth=self._statement_worth(question, model),
+                worth=statement_worth(self.trust.scales.own(model.encoder), question) if self.trust and model else None,
             )
-
-    def _statement_worth(self, question: str, model: DenseModel | None) -> Callable[[float, str], float]:
-        """Return what the cosine of a question and a statement says."""
-        if self.trust is None or model is None:
-            return lambda cosine, _statement: max(cosine, 0.0)
-        scale, asked = self.trust.own_scale(model.encoder), main_script(question)
-        return lambda cosine, statement: scale.scaled(cosine, asked, main_script(statement))
 
     def _is_known_word(self, word: str) -> bool:
         """Whether the embedder has a word as a whole, and not only its pieces."""
@@ -329,7 +318,7 @@ class Retriever:
     def _urgent_for(self, model: DenseModel | None) -> AbstractContextManager[None]:
         """As `_urgent`, once the model's scale is known: it is measured in batches, which would be held back, too."""
         if self.trust and model is not None and model.index is not None:
-            self.trust.scale_of(model.encoder, len(model.index))
+            self.trust.scales.of(model.encoder, len(model.index))
         return self._urgent()
 
     def _urgent(self) -> AbstractContextManager[None]:
@@ -363,7 +352,7 @@ class Retriever:
         """Return what the model's cosines of chunks are worth for a question."""
         if self.trust is None or model is None or not compared.cosines:
             return Worth(compared.cosines)
-        return worth_of(self.trust.scale_of(model.encoder, model.passages), query, compared)
+        return worth_of(self.trust.scales.of(model.encoder, model.passages), query, compared)
 
     def _compared(
         self, model: DenseModel | None, vector: Vector | None, ids: Sequence[int]

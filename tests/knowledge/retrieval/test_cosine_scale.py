@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from services.core.actor import SERVICE
 from services.knowledge.retrieval.cosine_scale import UNIT, CosineScale, measure_scale
-from services.knowledge.retrieval.language_trust import main_script, related_scripts, script_shares
 from services.knowledge.retrieval.parallel_texts import QUESTIONS_AND_STATEMENTS
+from services.knowledge.text.scripts import main_script, related_scripts, script_shares
 from tests.knowledge.encoders import Multilingual
 from tests.knowledge.stores import IndexedStore
 
@@ -141,6 +141,21 @@ OTHERS = [
     "磨坊的轮子每年春天上油。",
     "村子里的路被雪封住了。",
 ]
+
+
+def test_the_scale_follows_what_is_taken_in(store: IndexedStore) -> None:
+    """It was adapted once, before the first document, and again when the service was idle: what was asked right after
+    an upload was judged by other texts than those there are.
+    """
+    trust, model = store.retriever.trust, store.embedder
+    assert trust is not None
+    fill(store, [f"Passage {number} tells of the mill, its wheel and its pond." for number in range(60)])
+    store.retriever.search(SERVICE, "Who feeds the hens?")
+    pair = ("LATIN", "LATIN")
+    adapted = trust.scales.of(model, 60)
+    assert adapted.background[pair] != trust.scales.own(model).background[pair]
+    assert trust.scales.of(model, 63) is adapted
+    assert trust.scales.of(model, 80) is not adapted
 
 
 def test_a_passage_in_another_script_is_found_by_meaning_alone(store: IndexedStore) -> None:

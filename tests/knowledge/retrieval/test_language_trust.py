@@ -10,8 +10,9 @@ import pytest
 
 from services.core.actor import SERVICE
 from services.core.errors import CancelledError
-from services.knowledge.retrieval.language_trust import LanguageTrust, script_shares
+from services.knowledge.retrieval.language_trust import LanguageTrust
 from services.knowledge.text.kinds import TextKind
+from services.knowledge.text.scripts import script_shares
 from tests.knowledge.corpora import PAIRS
 from tests.knowledge.encoders import Multilingual
 from tests.knowledge.stores import IndexedStore

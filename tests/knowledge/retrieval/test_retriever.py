@@ -231,7 +231,7 @@ def test_ingestion_is_held_back_for_the_whole_search_and_all_of_the_quoting(tmp_
     embedder = Watched()
     store = IndexedStore(tmp_path, embedder)
     store.add("mill", ["The mill was built in 1850. The mill stands by the pond."])
-    store.retriever.trust.scale_of(embedder, 1)  # before the first search, in batches that would be held back
+    store.retriever.trust.scales.of(embedder, 1)  # before the first search, in batches that would be held back
     held: dict[str, list[int]] = {}
 
     def watch(owner: object, name: str) -> None:

@@ -1,7 +1,7 @@
 """The library of documents: collections, uploads, listing and deletion, for pages, API and command line.
 
 Jobs are at `Library.jobs`, the content of documents at `Library.reader`, answers that quote them at `Library.quotes`,
-deletions that wait at `Library.delayed`. Every method takes who asks, and acts as if what they may not read did not exist.
+deletions that wait at `Library.delayed`. Every method takes who asks; what they may not read does not exist for them.
 """
 
 from __future__ import annotations

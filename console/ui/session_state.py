@@ -207,7 +207,8 @@ class Move:
 @dataclass
 class DocumentsState:
     """Documents page: `uploads`, `tables` and `pagers` number the widgets of their kind, `shown` are the ids of the
-    table's rows, `selected` those of the selected ones, `moved` is the last move."""
+    table's rows, `selected` those of the selected ones, `moved` is the last move. What is ticked in the table number
+    `cleared` and those before it does not count any more."""
 
     uploads: int = 0
     pagers: int = 0
@@ -216,6 +217,7 @@ class DocumentsState:
     shown: tuple[int, ...] = ()
     selected: frozenset[int] = frozenset()
     tables: int = 0
+    cleared: int = -1
 
 
 @dataclass

@@ -98,6 +98,7 @@ def _delete(library: Library, ids: list[int], erase_quotes: bool) -> str:
 def _clear() -> None:
     state = state_of(DocumentsState)
     state.selected = frozenset()
+    state.cleared = state.tables
     state.tables += 1
 
 

@@ -121,7 +121,7 @@ def _rows(library: Library, documents: Sequence[Document], found_by: str) -> Non
         placeholder="",
         height="content" if len(ids) <= 16 else 600,
         alt=_("Documents"),
-        on_select=partial(_store_selection, key, ids, found_by),
+        on_select=partial(_store_selection, state.tables, ids, found_by),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [row for row, i in enumerate(ids) if i in state.selected]}},
         column_config={  # widths that show all columns in a window of 1440 pixels
@@ -181,9 +181,11 @@ def _dimmed(frame: Any, unused: Sequence[bool]) -> Any:
     return frame.style.format(na_rep="").apply(lambda _column: colours)
 
 
-def _store_selection(key: str, ids: tuple[int, ...], found_by: str) -> None:
+def _store_selection(number: int, ids: tuple[int, ...], found_by: str) -> None:
     state = state_of(DocumentsState)
-    here = {ids[row] for row in st.session_state[key].selection.rows if row < len(ids)}
+    if number <= state.cleared:
+        return  # the browser tells once more of rows that were ticked before they were acted on
+    here = {ids[row] for row in st.session_state[f"documents-{number}"].selection.rows if row < len(ids)}
     kept = state.selected - set(ids)
     if (st.session_state.get(Key.DOCUMENT_SEARCH) or "").strip() != found_by:
         # The browser's table may lose its ticks to the field in which somebody types. The table is drawn anew.

@@ -55,7 +55,7 @@ def cosines(mine: np.ndarray, model: SentenceTransformer, prompt: str = "") -> n
 @pytest.mark.parametrize(("precision", "least"), [("float32", 0.9999), ("bfloat16", 0.999), ("int8", 0.99)])
 def test_the_bundled_model_computes_what_the_library_computes(precision: str, least: float) -> None:
     """Every kind of text gets the vector that SentenceTransformer.encode gives it."""
-    embedder = Embedder.load(Settings(embedding_precision=precision))
+    embedder = Embedder.load(Settings(embedding_model=MINILM, embedding_precision=precision))
     vectors = embedder.embed_chunks(TEXTS)
     assert vectors.shape == (len(TEXTS), 384)
     assert vectors.dtype == np.float32
@@ -116,8 +116,8 @@ def test_prompts_of_a_model_are_used(tmp_path: Path) -> None:
 
 def test_bfloat16_ranks_as_float32_does(embedder: Embedder) -> None:
     """The faster arithmetic does not change which texts are nearest."""
-    exact = Embedder.load(Settings(embedding_precision="float32"))
-    fast = Embedder.load(Settings(embedding_precision="bfloat16"))
+    exact = Embedder.load(Settings(embedding_model=MINILM, embedding_precision="float32"))
+    fast = Embedder.load(Settings(embedding_model=MINILM, embedding_precision="bfloat16"))
     texts = [text for text in TEXTS[:6] if text] + ["Grain is ground by stones.", "A league's defence ranked sixth."]
     question = "What grinds the grain?"
     ranks = [np.argsort(-(e.embed_chunks(texts) @ e.embed_query(question)))[:3].tolist() for e in (exact, fast)]

@@ -108,7 +108,7 @@ def test_the_bundled_model_holds_in_eight_bits() -> None:
     """What the preparation measured is what the texts of the tests get."""
     embedder = Embedder.load(Settings(embedding_model=MINILM))
     assert "int8, cpu" in embedder.memory_report().detail
-    exact = Embedder.load(Settings(embedding_precision="float32"))
+    exact = Embedder.load(Settings(embedding_model=MINILM, embedding_precision="float32"))
     texts = [f"The wheel of mill {number} turns {number * 7} times." for number in range(30)] + [
         "水磨坊",
         "x" * 900,

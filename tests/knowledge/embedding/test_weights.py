@@ -71,7 +71,7 @@ def test_eight_bits_take_a_quarter_and_find_the_same() -> None:
     """Vectors of any precision share one index: they must agree with those of float32."""
     vectors, sizes = {}, {}
     for precision in ("float32", "int8"):
-        embedder = Embedder.load(Settings(embedding_precision=precision))
+        embedder = Embedder.load(Settings(embedding_model=MINILM, embedding_precision=precision))
         vectors[precision], sizes[precision] = embedder.embed_chunks(TEXTS), embedder.memory_report().bytes
         fingerprint = embedder.fingerprint
         embedder.close()

@@ -185,6 +185,6 @@ def about(subject: str, paragraphs: int) -> str:
     """Return a text of so many chunks or a few more."""
     return "\n\n".join(
         f"# {subject} {number}\n\nPart {number} about {subject}: what is told here of {subject} and of the number "
-        f"{number * 7} fills a chunk of its own. " + f"Whoever reads of {subject} learns one more thing here. " * 3
+        f"{number * 7} fills a chunk of its own. " + f"Whoever reads of {subject} learns thing number {number}. " * 3
         for number in range(paragraphs)
     )

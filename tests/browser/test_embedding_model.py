@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from services.knowledge.bundled_models import DEFAULT
+from services.knowledge.embedding.model_files import find_model
 from tests.knowledge.model_change.ponds import SMALL, about
 from tests.knowledge.model_change.small_model import make_small_model
 from tests.servers import Server, eventually, run, serving
 
 pytestmark = pytest.mark.browser
 
-NAME = DEFAULT
+NAME = find_model("", "").name
 
 
 @pytest.fixture(scope="module")

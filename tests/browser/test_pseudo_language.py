@@ -12,7 +12,7 @@ from console.navigation import PageName
 from console.requested_language import LANGUAGE_COOKIE
 from services.core.languages import LANGUAGES, PSEUDO
 from services.core.settings import Settings
-from services.knowledge.bundled_models import DEFAULT
+from services.knowledge.embedding.model_files import find_model
 from tests.browser.samples import CHINESE
 from tests.servers import Server, eventually
 
@@ -97,7 +97,7 @@ def test_every_page_shows_texts_of_the_catalogue_alone(console: Server, page: Pa
     page.context.add_cookies([{"name": LANGUAGE_COOKIE, "value": PSEUDO, "url": console.url}])
     fields = Settings.model_fields
     settings = set(fields) | {str(f.description) for f in fields.values()} | {str(f.default) for f in fields.values()}
-    data = frozenset(settings | {"mill.md", DEFAULT, "int8", "cpu", "General", *CHINESE.split()})
+    data = frozenset(settings | {"mill.md", find_model("", "").name, "int8", "cpu", "General", *CHINESE.split()})
     faults: dict[str, list[str]] = {}
     addresses = [name.value for name in PageName] + [
         "documents?document=1",

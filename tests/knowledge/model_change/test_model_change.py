@@ -15,8 +15,8 @@ from services.core.auditing import Action
 from services.core.errors import ConflictError, ForbiddenError, UnavailableError
 from services.core.events import EventKind
 from services.core.settings import Settings
-from services.knowledge.bundled_models import DEFAULT
 from services.knowledge.embedding import Embedder, weights
+from services.knowledge.embedding.model_files import find_model
 from services.knowledge.index import VectorIndex
 from services.knowledge.model_change.types import ChangeStage
 from services.knowledge.retrieval.encoder_cache import PinnableEncoder
@@ -165,7 +165,7 @@ def test_without_the_files_of_the_old_model_documents_are_embedded_anew(
     with Pond(folder, str(copy)) as pond:
         pond.changed()
         chunks = pond.rows("chunks")
-    name = DEFAULT
+    name = find_model("", "").name
     with held_back(monkeypatch, name) as gate, Pond(folder) as pond:
         pond.change.start(ADMIN)
         batches = chunks // 6  # of 4 chunks each
@@ -194,7 +194,7 @@ def test_a_lost_model_is_said(folder: Path, small: Path, tmp_path: Path, monkeyp
     with Pond(folder, str(copy)) as pond:
         pond.changed()
     shutil.rmtree(copy)
-    with held_back(monkeypatch, DEFAULT) as gate, Pond(folder) as pond:
+    with held_back(monkeypatch, find_model("", "").name) as gate, Pond(folder) as pond:
         status = pond.status()
         assert (status.stage, status.lost) == (ChangeStage.LOST, SMALL)
         assert any("files of the embedding model small are gone" in each[2] for each in pond.events.events)
@@ -246,7 +246,7 @@ def test_documents_in_work_during_the_switch_get_vectors_of_one_model(
     """A document that the old model had embedded, and that is stored after the switch, keeps vectors of the old one."""
     with held_back(monkeypatch) as gate, Pond(folder, str(small)) as pond:
         eventually(gate.waiting.is_set, what="the change at work")
-        with held_back(monkeypatch, DEFAULT) as old:
+        with held_back(monkeypatch, find_model("", "").name) as old:
             file = pond.settings.data_dir / "comets.txt"
             file.write_text(about("comets", 6))
             with file.open("rb") as opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
+from services.core.settings import Settings
 from services.integrations.langchain import LangChainEmbeddings
 from services.knowledge.embedding import Embedder
 from tests.integrations.faiss_folders import write_folder
@@ -32,13 +34,21 @@ def documents(mark: str) -> list[Document]:
     ]
 
 
+@pytest.fixture(scope="module")
+def serving_model() -> Iterator[Embedder]:
+    """The model that the command line and a server take when nothing is configured."""
+    embedder = Embedder.load(Settings())
+    yield embedder
+    embedder.close()
+
+
 @pytest.fixture
-def base(tmp_path: Path, embedder: Embedder) -> Path:
+def base(tmp_path: Path, serving_model: Embedder) -> Path:
     """What Langchain-Chatchat leaves: two knowledge bases, one of them with vectors of this model."""
     root = tmp_path / "knowledge_base"
     write_folder(
-        root / "pottery" / "vector_store" / "all-MiniLM-L6-v2",
-        LangChainEmbeddings(embedder),
+        root / "pottery" / "vector_store" / serving_model.files.name,
+        LangChainEmbeddings(serving_model),
         documents(uuid4().hex[:8]),
     )
     write_folder(root / "mills" / "vector_store" / "bge-large-zh", OTHER_MODEL, documents(uuid4().hex[:8]))

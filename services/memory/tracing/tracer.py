@@ -24,6 +24,7 @@ from services.memory.tracing.compare import compare_traces, growing_lines, growt
 from services.memory.tracing.profiles import ProfileFormat, as_profile
 from services.memory.tracing.session import TraceSession
 from services.memory.tracing.snapshot_store import SnapshotStore, capture_snapshot
+from services.memory.tracing.switch import TracingSwitch
 from services.memory.tracing.types import (
     MOST_FRAMES,
     MOST_MINUTES,
@@ -57,6 +58,7 @@ class Tracer:
         self._sampled = sampled
         self._store = SnapshotStore(folder / "allocations")
         self._lock = threading.RLock()
+        self._switch = TracingSwitch()
         self._session: TraceSession | None = None
         self._foreign_since = clock.time()
         self._costs: dict[int, TracingCost] = {}
@@ -94,7 +96,7 @@ class Tracer:
                     _("Something else traces already, PYTHONTRACEMALLOC for example; nothing was changed."),
                     _("Snapshots can still be taken."),
                 )
-            tracemalloc.start(frames)
+            self._switch.on(frames)
             session = TraceSession(
                 self._clock, frames, minutes * 60, take_snapshot=self._take_automatic, on_end=self._session_ended
             )
@@ -329,7 +331,7 @@ class Tracer:
                 return  # ended elsewhere meanwhile
             self._session = None
             traced, overhead = tracemalloc.get_traced_memory()[0], tracing_session.trace_tables()[1]
-            tracemalloc.stop()
+            self._switch.off()
         session.close()
         figures = {"traced_bytes": traced, "overhead_bytes": overhead}
         self._reporter.action(actor.name, EventKind.TRACING, detail, **figures)

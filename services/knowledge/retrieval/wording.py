@@ -66,16 +66,21 @@ class Wording:
         Frequencies of terms are those of all documents. Which codes the documents have, and which words could be meant,
         is told of the readable ones alone.
         """
+        return self._read(question, readable, correct=True)
+
+    def _read(self, question: str, readable: Collection[int] | None, *, correct: bool) -> Asked:
         located, wholes = read_question(question)
         words = [term for term, _places in located]
         stems = question_stems(question)
         forms = {word: stems[word] for word in [word for word in dict.fromkeys(words) if word in stems][:_MOST_FORMS]}
         candidates = [*words, *(whole.term for whole in wholes), *(one for found in forms.values() for one in found)]
         counts = self._lexical.frequencies(candidates)
-        corrections = self._corrections(question, words, forms, _Seen(self._lexical, counts, readable))
-        if corrections:
+        if correct and (
+            corrections := self._corrections(question, words, forms, _Seen(self._lexical, counts, readable))
+        ):
             read = corrected(question, corrections)
-            asked = self.read(read, readable)
+            # Once: counts may be older than the vocabulary, and a word that was put in would look unknown again.
+            asked = self._read(read, readable, correct=False)
             return replace(asked, text=read, corrections=corrections)
         alternatives = [Alternative(whole.term, whole.places) for whole in wholes if counts[whole.term]]
         codes: dict[range, set[str]] = defaultdict(set)
@@ -124,7 +129,8 @@ class Wording:
                 continue
             if any(seen.has(form) for form in (term, *forms.get(term, ()))):
                 continue
-            if read := self._lexical.nearest(term, seen.readable):
+            read = self._lexical.nearest(term, seen.readable)
+            if read is not None and read != term:  # the word itself: it came in since it was counted
                 found.append(Correction(typed, read))
         return tuple(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,7 @@ DOCUMENTS = {
     "code": "def parseHttpHeader(line):\n    return line.split(':')\n",
     "phone": "The miller's telephone: +49 (30) 123 45 67.",
     "address": "The gate's controller has the address 192.168.10.1.",
+    "gadget": "The zorblivick hums in the attic at night.",
     "neighbour": "The pump's controller has the address 192.168.101.1.",
 }
 
@@ -135,3 +136,22 @@ def test_encoded_data_is_not_believed(tmp_path: Path, embedder) -> None:
 def test_a_code_that_no_document_has_is_not_answered_with_another(store: IndexedStore, question: str) -> None:
     """Parts of a version that happen to be the same are no answer."""
     assert not store.retriever.search(SERVICE, question).relevant
+
+
+def test_a_word_that_came_in_since_it_was_counted_is_no_typing_error(
+    store: IndexedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts may be a little old: the word was found to be its own correction, again and again, and the search ended
+    with an internal error.
+    """
+    lexical = store.retriever.lexical
+    count = lexical.frequencies
+
+    def a_little_old(terms: Iterable[str]) -> dict[str, int]:
+        return {term: 0 if term == "zorblivick" else number for term, number in count(terms).items()}
+
+    monkeypatch.setattr(lexical, "frequencies", a_little_old)
+    for typed, corrections in (("zorblivick", []), ("zorblivikc", ["zorblivick"])):
+        result = store.retriever.search(SERVICE, f"Where does the {typed} hum?")
+        assert result.hits[0].document == "gadget"
+        assert [one.read for one in result.corrections] == corrections

@@ -47,6 +47,9 @@ def session(process: Process) -> AppSession:
 
     async def create() -> AppSession:
         data = ScriptData(main_script_path=__file__, is_hello=False)
-        return AppSession(data, process.uploaded_file_mgr, ScriptCache(), None, {})
+        made = AppSession(data, process.uploaded_file_mgr, ScriptCache(), None, {})
+        # No script runs in it; collected as garbage with its session, its socket may be gone before it is closed.
+        made._script_event_loop.close()
+        return made
 
     return asyncio.run(create())

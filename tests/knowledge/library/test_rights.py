@@ -32,14 +32,7 @@ SECRET = "zephyrine"  # in the names and texts of what the stranger may not read
 MISSING = 2**40
 QUESTION = f"What is the {SECRET} made of?"
 # Called at the start, by nobody in particular; or told to everybody, without anything about a document.
-EXEMPT = {
-    "finish_deletions",
-    "forget_missing",
-    "mark_changed",
-    "version",
-    "retrieval_settings",
-    "apply_retrieval_settings",
-}
+EXEMPT = {"finish_deletions", "forget_missing", "version", "retrieval_settings", "apply_retrieval_settings"}
 
 
 @dataclass

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from console.api.context import Caller, Context
 from console.api.documents import attachment
-from console.api.inputs import MAX_FILTER, MAX_ID
+from console.api.inputs import MAX_FILTER, MAX_ID, Moment
 from console.api.permissions import needs
 from console.api.problems import Projection, other_forms
 from console.api.translated import TranslatedRoute
@@ -35,8 +35,8 @@ def _filters(
         str, Query(max_length=MAX_FILTER, description="A part of the target's name, its kind, or both as `document 12`")
     ] = "",
     outcome: Annotated[list[AuditOutcome] | None, Query(description="Only these outcomes")] = None,
-    since: Annotated[datetime | None, Query(alias="from", description="Not before this; UTC where no zone is")] = None,
-    until: Annotated[datetime | None, Query(alias="to", description="Before this; UTC where no zone is given")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Not before this; UTC where no zone is")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Before this; UTC where no zone is given")] = None,
 ) -> AuditFilters:
     return AuditFilters(
         actor=person,

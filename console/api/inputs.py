@@ -5,10 +5,12 @@ behind the routes.
 from __future__ import annotations
 
 import math
+import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -20,6 +22,17 @@ MAX_FILTER = 1000  # SQLite refuses patterns of 50,000 bytes; nobody types so ma
 MAX_NAME = 400  # ids, names of snapshots, types, owners: longer ones belong to nothing
 
 
+def _written(value: Any) -> Any:
+    """Refuse a bare number, which would be read as seconds or, from 2e10 on, as milliseconds since 1970."""
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip())):
+        raise PydanticCustomError(
+            "moment", "{reason}", {"reason": _("Write a date and time, as 2026-11-30T09:00:00Z.")}
+        )
+    return value
+
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+Moment = Annotated[datetime, BeforeValidator(_written)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 PathName = Annotated[str, Path(max_length=MAX_NAME)]
 QueryName = Annotated[str, Query(max_length=MAX_NAME)]

@@ -149,6 +149,9 @@ def test_filters_that_make_no_sense_are_refused(server: Server) -> None:
     """A mistyped action would show an empty log, as if nothing had been done."""
     for wrong in ({"action": "no_such"}, {"outcome": "maybe"}, {"from": "yesterday"}, {"cursor": "0"}, {"limit": 0}):
         assert server.client.get("/api/audit", params=wrong, headers=HEADERS).status_code == 422
+    for number in ("0.5", "1764489600", "-1e9"):  # a time in seconds, or a slip: it would be read as one of them
+        answer = server.client.get("/api/audit", params={"to": number}, headers=HEADERS)
+        assert (answer.status_code, "Write a date and time" in answer.text) == (422, True)
     far = {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:59:59-14:00"}
     assert server.client.get("/api/audit", params=far, headers=HEADERS).status_code == 200
 

@@ -14,7 +14,7 @@ ASKING_TERMS = frozenset(term for word in ASKING for term in terms(word))
 _ASKING_WEIGHT = 0.3
 
 # What another form of a word counts: "teacher" for "teaches", "cooking" for "cook".
-_FORM_WEIGHT = 0.7
+FORM_WEIGHT = 0.7
 _SHORTEST_FORM = 4  # letters that two forms share at least
 _LONGEST_ENDING = 4
 
@@ -69,7 +69,7 @@ class QuestionRelation:
             if word in self._question.terms:
                 found[word] = 1.0
             elif word in self._forms:
-                found.setdefault(self._forms[word], _FORM_WEIGHT)
+                found.setdefault(self._forms[word], FORM_WEIGHT)
         return found
 
     def coverage(self, shared: Shared) -> float:

@@ -15,11 +15,12 @@ from services.core.events import EventSink, NullEventSink, Timer
 from services.core.i18n import _, listed, plural
 from services.core.machine import usable_cores
 from services.core.memory_report import MemoryReport, Owner
+from services.knowledge.retrieval.contenders import ranked_by_statement
 from services.knowledge.retrieval.dense_worth import Compared, Worth, statement_worth, worth_of
 from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.language_trust import LanguageTrust
 from services.knowledge.retrieval.quotes import RankedPassage, quote
-from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence
+from services.knowledge.retrieval.scoring import Fusion, LexicalEvidence, fusion_weights
 from services.knowledge.retrieval.search_halves import (
     DenseFound,
     DenseModel,
@@ -175,7 +176,8 @@ class Retriever:
         check()
         candidates = max(MIN_CANDIDATES, 4 * k)
         trust = self.trust.for_text(query, model.encoder) if self.trust and model is not None else 0.0
-        dense_weight, lexical_weight = self._weights(settings, trust, model)
+        compares = model is not None and model.index is not None
+        dense_weight, lexical_weight = fusion_weights(settings, trust, compares=compares)
         # Without a dense search, the lexical one may use its time.
         postings = MAX_POSTINGS if dense_weight > 0 else 3 * MAX_POSTINGS
         # The question is embedded in another thread, with others of the moment, and beside the lexical search.
@@ -244,12 +246,14 @@ class Retriever:
         scores = fusion.scores(matches, worth.cosines, kinds, worth.foreign)
         check()
         hits = self._hits(scores=scores, threshold=threshold, k=k, groups=groups, cosines=cosines, matches=matches)
+        best = hits[0].chunk_id if hits else 0
+        relevant = bool(hits) and hits[0].score >= fusion.baseline(matches.get(best, {}), foreign=best in worth.foreign)
+        if fusion.lexical_weight > 0:
+            hits = ranked_by_statement(hits, asked, idf, matches, worth.foreign)
         return SearchResult(
             query=query,
             hits=tuple(hits),
-            relevant=bool(hits)
-            and hits[0].score
-            >= fusion.baseline(matches.get(hits[0].chunk_id, {}), foreign=hits[0].chunk_id in worth.foreign),
+            relevant=relevant,
             dense_trust=trust,
             terms=tuple(dict.fromkeys(map(bare, asked.terms))),
             corrections=asked.corrections,
@@ -337,16 +341,6 @@ class Retriever:
             with self._pin() as pinned:
                 index = manager.index_of(pinned.fingerprint) if manager is not None and manager.ready else None
                 yield DenseModel(pinned, index)
-
-    @staticmethod
-    def _weights(settings: RetrievalSettings, trust: float, model: DenseModel | None) -> tuple[float, float]:
-        """Return the weights of dense and lexical scores; trust plays no role where only one kind is asked for."""
-        dense, lexical = max(settings.dense_weight, 0.0), max(settings.lexical_weight, 0.0)
-        if model is None or model.index is None:
-            return 0.0, 1.0
-        if lexical == 0:
-            return (1.0, 0.0) if dense else (trust, 1.0)
-        return dense * trust, lexical
 
     def _worth(self, query: str, model: DenseModel | None, compared: Compared) -> Worth:
         """Return what the model's cosines of chunks are worth for a question."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.knowledge.store.lexical import K1
+from services.knowledge.types import RetrievalSettings
 
 # On XQuAD in English and Chinese, unrelated questions rarely reach these scores and correct answers nearly always do.
 BASELINE_COSINE = 0.40
@@ -48,6 +49,19 @@ class Alternative:
     term: str
     places: range
     factor: float = 1.0
+
+
+def fusion_weights(settings: RetrievalSettings, trust: float, *, compares: bool) -> tuple[float, float]:
+    """Return the weights of dense and lexical scores; trust plays no role where only one kind is asked for.
+
+    `compares`: there is an index of vectors to compare with.
+    """
+    dense, lexical = max(settings.dense_weight, 0.0), max(settings.lexical_weight, 0.0)
+    if not compares:
+        return 0.0, 1.0
+    if lexical == 0:
+        return (1.0, 0.0) if dense else (trust, 1.0)
+    return dense * trust, lexical
 
 
 class LexicalEvidence:

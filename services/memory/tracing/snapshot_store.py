@@ -184,10 +184,11 @@ class SnapshotStore:
                 self.damaged.append(snapshot_id)
                 path.unlink(missing_ok=True)
             elif path.suffix == _INFO and not self._path(snapshot_id, _DATA).exists():
+                self.damaged.append(snapshot_id)  # no interrupted write or deletion leaves this behind
                 path.unlink(missing_ok=True)
             elif path.suffix == _INFO:
                 self._known[snapshot_id] = info = _read_info(path, snapshot_id)
-                if info.damaged or not self._path(snapshot_id, _DATA).exists():
+                if info.damaged:
                     self.damaged.append(snapshot_id)
 
 

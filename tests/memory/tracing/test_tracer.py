@@ -251,6 +251,18 @@ def test_damaged_files_are_told(tracer: Tracer, tmp_path: Path) -> None:
     assert not list((tmp_path / "allocations").iterdir())
 
 
+def test_a_snapshot_that_lost_a_file_is_told(tracer: Tracer, tmp_path: Path) -> None:
+    """The traces or the description are gone: that is no deletion, whichever it is, and silence would hide it."""
+    tracer.start(SERVICE, 2, 5)
+    without_traces, without_description = tracer.take_snapshot(SERVICE), tracer.take_snapshot(SERVICE)
+    tracer.file(without_traces.id).unlink()
+    (tmp_path / "allocations" / f"{without_description.id}.json").unlink()
+    again = Tracer(tmp_path, Clock(), RecordedEvents())
+    assert sorted(again.damaged_snapshots()) == sorted([without_traces.id, without_description.id])
+    assert not list((tmp_path / "allocations").iterdir())
+    assert Tracer(tmp_path, Clock(), RecordedEvents()).damaged_snapshots() == []
+
+
 @pytest.mark.parametrize("name", ["", "..", "../../secret", "0123456789abcdef/../x", "0123456789ABCDEF", "0" * 16])
 def test_ids_are_ours(tracer: Tracer, name: str) -> None:
     """A path in place of an id finds nothing and touches nothing."""

@@ -1,8 +1,8 @@
 """Passwords: which are accepted, and how they are stored and checked (argon2id).
 
 Parameters: 19 MiB, 2 passes, 1 lane, which OWASP's Password Storage Cheat Sheet names first for argon2id. One hash
-takes some 30 ms of one core then, so that twenty sign-ins a second leave neighbours their answers; 64 MiB and 3
-passes, the default of the library, take six times as long.
+takes some 30 ms of one core then, in a thread of low priority, so that twenty sign-ins a second leave neighbours
+their answers; 64 MiB and 3 passes, the default of the library, take six times as long.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import base64
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from services.core.errors import BadInputError, BusyError, UnavailableError
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport, Owner, Region
+from services.core.thread_priority import lower_priority
 from services.identity.common_passwords import is_common
 from services.identity.name_rules import encodable
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher as Argon2
+
+T = TypeVar("T")
 
 SHORTEST = 12
 LONGEST = 256
@@ -46,6 +50,7 @@ class PasswordHasher:
     def __init__(self, cost: HashCost | None = None) -> None:
         self._cost = cost or HashCost()
         self._turn = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "password-hash", lower_priority)
         self._counting = threading.Lock()
         self._waiting = 0
         self._active = False
@@ -65,7 +70,7 @@ class PasswordHasher:
 
         with self._one_at_a_time():
             try:
-                return self._library().hash(normalized(password))
+                return self._aside(lambda: self._library().hash(normalized(password)))
             except HashingError as error:
                 raise _too_little_memory() from error
 
@@ -81,7 +86,8 @@ class PasswordHasher:
 
         with self._one_at_a_time(MOST_WAITING if favoured else MOST_WAITING // 2):
             try:
-                return self._library().verify(stored or self._nobody, normalized(password)[:LONGEST]) and bool(stored)
+                text = normalized(password)[:LONGEST]
+                return self._aside(lambda: self._library().verify(stored or self._nobody, text)) and bool(stored)
             except (VerifyMismatchError, InvalidHashError):
                 return False
             except VerificationError as error:
@@ -122,6 +128,10 @@ class PasswordHasher:
         finally:
             with self._counting:
                 self._waiting -= 1
+
+    def _aside(self, compute: Callable[[], T]) -> T:
+        """Return what is computed in the thread of low priority."""
+        return self._thread.submit(compute).result()
 
     def _library(self) -> Argon2:
         from argon2 import PasswordHasher as Argon2

@@ -19,6 +19,7 @@ from console.ui.shared.exposure import exposure_banner
 from console.ui.shared.page_heading import headed_page
 from console.ui.status_strip import status_strip
 from console.ui.streamlit.memory import register_session
+from console.ui.streamlit.texts import translate_streamlit
 from services.app.startup import Ready
 
 ASSETS = Path(__file__).resolve().parent / "assets"  # a Material icon for the tab would come from the network
@@ -55,3 +56,4 @@ else:
             status_strip(services)
             keyboard(services)
 language_frame()
+translate_streamlit()

@@ -94,3 +94,14 @@ def page(browser: Browser, console: Server, watch: Watch) -> Iterator[Page]:
     watch.of(page)
     yield page
     context.close()
+
+
+@pytest.fixture
+def chinese(browser: Browser, console: Server, watch: Watch) -> Iterator[Page]:
+    """A tab of somebody who reads Chinese."""
+    context = browser.new_context(base_url=console.url, viewport={"width": 1440, "height": 900}, locale="zh-CN")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    watch.of(page)
+    yield page
+    context.close()

@@ -1,4 +1,4 @@
-"""A day of one person, quickened: every page open in a tab of its own, and one tab that goes from page to page and asks.
+"""A day of one person, quickened: every page open in a tab, and one more tab that goes from page to page and asks.
 
 Memory is what is left after a collection: of the tabs' JavaScript, its nodes of the document, its listeners, and the
 server's RSS. The first rounds fill caches; of the rest the last quarter is held against the first.

@@ -36,10 +36,15 @@ def write_whole(path: Path, data: bytes, *, exclusive: bool = False) -> None:
         OSError: it cannot be written; what was there is as it was.
     """
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
-    with create_file(unfinished) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with create_file(unfinished) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)  # a full disk has no room for half of it
+        raise
     if exclusive:
         try:
             os.link(unfinished, path)

@@ -126,7 +126,7 @@ def test_a_disk_that_is_not_mounted_is_not_taken_for_a_new_folder(pond: Pond) ->
         assert backups.status().due_at == clock.now + 23 * HOUR
     clock.now += 24 * HOUR
     with backing_up(pond, clock) as backups:
-        eventually(lambda: backups.status().failed_at, what="the refusal")
+        eventually(lambda: backups.status().failed_at and idle(backups, 0), what="the refusal")
         assert "no backups any more" in backups.status().warning
         assert not pond.destination.exists()
         backups.start_backup(ADMIN)

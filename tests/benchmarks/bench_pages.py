@@ -28,6 +28,7 @@ from tests.browser.conftest import FLAGS
 OPENED = 9
 VISITS = 3  # of each page
 EMPTY = "import streamlit as st\n\nst.title('Empty')\nst.text_input('Field')\n"
+_FIELD = ":is([data-testid=stChatInput] textarea, [data-testid=stTextInput] input)"
 _AT_REST = "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
 
 
@@ -68,7 +69,7 @@ def opened(browser: Browser, url: str) -> float:
     page = context.new_page()
     began = time.perf_counter()
     page.goto(url, wait_until="commit")
-    page.locator("[data-testid=stMain]").locator("textarea, input").first.wait_for()
+    page.locator(_FIELD).first.wait_for()
     page.wait_for_function(_AT_REST)
     seconds = time.perf_counter() - began
     context.close()

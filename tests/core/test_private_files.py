@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +78,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert [each.name for each in tmp_path.iterdir()] == ["key"]
     write_whole(file, b"second")
     assert (file.read_bytes(), mode(file)) == (b"second", "0o600")
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_what_it_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halves of files that could not be written would fill it for good."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "result.json"
+    write_whole(file, b"first")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(file, b"second")
+    assert [each.name for each in tmp_path.iterdir()] == ["result.json"]
+    assert file.read_bytes() == b"first"

@@ -17,7 +17,7 @@ from services.core.checked_text import with_checksum, without_checksum
 from services.core.errors import NotFoundError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.core.private_files import create_file, make_folder
+from services.core.private_files import make_folder, remove_unfinished, write_whole
 from services.memory.gc_experiment.types import ExperimentResult
 
 log = structlog.get_logger(__name__)
@@ -66,16 +66,10 @@ class ResultStore:
         Raises:
             StorageError: it could not be written.
         """
-        path = self._folder / f"{result.id}.json"
-        partial = path.with_suffix(".partial")
         try:
             make_folder(self._folder)
-            with create_file(partial) as file:
-                file.write(with_checksum(_result_adapter.dump_json(result)))
-            partial.replace(path)
+            write_whole(self._folder / f"{result.id}.json", with_checksum(_result_adapter.dump_json(result)))
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise StorageError(
                 _("The experiment's result could not be written: {reason}.").format(reason=error.strerror),
                 _("Free some space in the data folder."),
@@ -111,6 +105,7 @@ class ResultStore:
         """Read the results; remove what a killed process has left behind."""
         if not self._folder.is_dir():
             return
+        remove_unfinished(self._folder)
         for path in self._folder.iterdir():
             if path.name.startswith(_WORK):
                 shutil.rmtree(path, ignore_errors=True)

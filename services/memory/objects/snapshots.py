@@ -23,7 +23,7 @@ from services.core.checked_text import ARCHIVE_ERRORS, with_checksum, without_ch
 from services.core.errors import DamagedError, NotFoundError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.core.private_files import create_file, make_folder
+from services.core.private_files import create_file, make_folder, remove_unfinished, write_whole
 from services.memory.objects.heap import Ints, ObjectHeap, type_name
 from services.memory.objects.types import Census, ContainerCount, TypeCount
 
@@ -101,6 +101,7 @@ class SnapshotFolder:
     def prepare(self, snapshot: Snapshot) -> Path:
         """Make room for a new snapshot and return the path to write it to."""
         make_folder(self.folder)
+        remove_unfinished(self.folder)
         for path in self.folder.iterdir():
             # Left by a child or a process that was killed.
             whole = path.with_suffix(".npz").exists() and path.with_suffix(".json").exists()
@@ -173,10 +174,7 @@ class SnapshotFolder:
         self._write(f"{snapshot.name}.json", asdict(snapshot))
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        partial = self.folder / f"{name}.part"
-        with create_file(partial) as file:
-            file.write(with_checksum(json.dumps(content).encode()))
-        partial.replace(self.folder / name)
+        write_whole(self.folder / name, with_checksum(json.dumps(content).encode()))
 
     def _prune(self) -> None:
         known = self.all()

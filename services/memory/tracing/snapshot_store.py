@@ -5,7 +5,6 @@ are removed first).
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import threading
@@ -19,7 +18,7 @@ from services.core.checked_text import with_checksum, without_checksum
 from services.core.errors import BadInputError, NotFoundError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.core.private_files import create_file, make_folder
+from services.core.private_files import make_folder, remove_unfinished, write_whole
 from services.memory.fork_snapshot import run_in_fork
 from services.memory.tracing.snapshot_file import Traces, collect_traces, read_traces, write_traces
 from services.memory.tracing.types import SnapshotInfo, TracingStatus
@@ -162,18 +161,11 @@ class SnapshotStore:
             self._path(snapshot_id, ending).unlink(missing_ok=True)
 
     def _write_info(self, info: SnapshotInfo) -> None:
-        partial = self._path(info.id, _INFO + _PARTIAL)
-        try:
-            with create_file(partial) as file:
-                file.write(with_checksum(json.dumps(asdict(info)).encode()))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path(info.id, _INFO))
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(self._path(info.id, _INFO), with_checksum(json.dumps(asdict(info)).encode()))
 
     def _load(self) -> None:
         """Load the stored snapshots; remove partial files of an interrupted write."""
+        remove_unfinished(self._folder)
         for path in sorted(self._folder.iterdir()):
             snapshot_id = path.name.split(".")[0]
             if not _ID.match(snapshot_id):

@@ -43,6 +43,8 @@ def test_traditional_chinese_keeps_what_is_put_in(simplified: Catalog) -> None:
     """A converter that touched a placeholder would break the text where it is shown."""
     assert not faults(traditional(updated(simplified)))
     assert in_traditional("{用户} 的内存 `软件` 泄漏") == "{用户} 的記憶體 `软件` 洩漏"
+    assert in_traditional("前 {shown} 行，共 {count} 行") == "前 {shown} 列，共 {count} 列"
+    assert in_traditional("选择列；按行") == "選擇欄；按行"
     assert in_traditional("质量、令牌、“文件”") == "品質、權杖、「檔案」"
 
 

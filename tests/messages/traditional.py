@@ -27,7 +27,9 @@ def own_words() -> tuple[tuple[str, str], ...]:
 def in_traditional(text: str) -> str:
     """Return a text in traditional characters and with the words of Taiwan; what is put in and code stay."""
     pieces = _PLACEHOLDER.split(text)
-    return "".join(piece if index % 2 else _converted(piece) for index, piece in enumerate(pieces))
+    converted = "".join(piece if index % 2 else _converted(piece) for index, piece in enumerate(pieces))
+    whole = dict(own_words()).get(f"={converted.replace(' ', '')}")
+    return converted if whole is None else whole.replace("_", " ")
 
 
 def _converted(text: str) -> str:

@@ -286,6 +286,7 @@ class Drawing {
 }
 
 export function show(element, data, tell) {
+  if (!element.isConnected) return // the page was left while what draws was being fetched
   const drawing = (element.drawing ??= new Drawing(element))
   clearTimeout(drawing.closing)
   drawing.update(JSON.parse(new TextDecoder().decode(data)), isDark(element), tell)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
@@ -284,3 +284,24 @@ def test_a_planted_leak_is_named(leaky: Server, browser: Browser, watch: Watch) 
             break
     expect(graph).to_contain_text("FORGOTTEN", timeout=PATIENCE)
     context.close()
+
+
+def test_a_page_that_is_left_before_its_charts_come_makes_no_errors(page: Page) -> None:
+    """What draws is fetched once; who goes on meanwhile would have an error for each chart in the browser's log."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/assets/chart-*.js", hold)
+    with page.expect_request("**/assets/chart-*.js"):
+        page.goto("/memory")
+    expect(page.get_by_role("heading", level=1)).to_have_text(["Memory"])
+    expect(page.locator("[data-testid=stBidiComponentRegular]").nth(5)).to_be_attached()
+    page.get_by_role("link", name="Audit", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(["Audit"])
+    for route in held:
+        route.continue_()
+    page.unroute("**/assets/chart-*.js")
+    page.get_by_role("link", name="Memory", exact=True).click()
+    expect(chart(page, USE)).to_be_visible()  # drawn by the same script

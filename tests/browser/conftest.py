@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -85,23 +86,26 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def page(browser: Browser, console: Server, watch: Watch) -> Iterator[Page]:
-    """A fresh tab without history or cookies; its addresses are relative to the server's."""
-    context = browser.new_context(base_url=console.url, viewport={"width": 1440, "height": 900}, locale="en-GB")
+@contextmanager
+def tab(browser: Browser, console: Server, watch: Watch, locale: str) -> Iterator[Page]:
+    """Open a fresh tab without history or cookies; its addresses are relative to the server's."""
+    context = browser.new_context(base_url=console.url, viewport={"width": 1440, "height": 900}, locale=locale)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     watch.of(page)
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, console: Server, watch: Watch) -> Iterator[Page]:
+    """A fresh tab."""
+    with tab(browser, console, watch, "en-GB") as opened:
+        yield opened
 
 
 @pytest.fixture
 def chinese(browser: Browser, console: Server, watch: Watch) -> Iterator[Page]:
     """A tab of somebody who reads Chinese."""
-    context = browser.new_context(base_url=console.url, viewport={"width": 1440, "height": 900}, locale="zh-CN")
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    watch.of(page)
-    yield page
-    context.close()
+    with tab(browser, console, watch, "zh-CN") as opened:
+        yield opened

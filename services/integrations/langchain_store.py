@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from services.core.database import Database
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids, Vectors
+from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.revisions import Switch, insert_chunks, set_newest
 from services.knowledge.store.tables import chunks, documents, revisions
 from services.knowledge.types import ChunkDraft
@@ -64,12 +65,7 @@ class ExternalStore:
             external_ids=keys,
         )
         if len(added):
-            connection.execute(
-                sa.text(
-                    "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE id BETWEEN :a AND :b"
-                ),
-                {"a": int(added[0]), "b": int(added[-1])},
-            )
+            lexical_index(connection).add(connection, chunks.c.id.between(int(added[0]), int(added[-1])), {})
         _count(connection, revision_id)
         return Switch(document_id, added, removed, self._collection_id if enabled else -1, [])
 
@@ -167,10 +163,7 @@ def _delete(connection: Connection, keys: Sequence[str]) -> Ids:
         found = list(connection.execute(sa.select(chunks.c.id).where(chunks.c.external_id.in_(part))).scalars())
         if found:
             # Terms first: the lexical index needs the chunk's text to delete them.
-            connection.execute(
-                sa.text("DELETE FROM chunk_terms WHERE rowid IN :ids").bindparams(sa.bindparam("ids", expanding=True)),
-                {"ids": found},
-            )
+            lexical_index(connection).remove(connection, chunks.c.id.in_(found), {})
             connection.execute(chunks.delete().where(chunks.c.id.in_(found)))
             removed += found
     return np.array(removed, dtype=np.int64)

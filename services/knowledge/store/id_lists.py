@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from services.core.sql import listed_numbers
 from services.knowledge.store.tables import chunks
 
-# https://www.sqlite.org/json1.html#jeach
-WANTED = chunks.c.id.in_(sa.select(sa.func.json_each(sa.bindparam("ids", type_=sa.Text)).table_valued("value").c.value))
+WANTED = chunks.c.id.op("IN")(listed_numbers(sa.bindparam("ids", type_=sa.Text)))
 
 
 def id_list(ids: Iterable[int]) -> dict[str, str]:
     """Return the bound value of `WANTED`."""
-    return {"ids": f"[{','.join(map(str, ids))}]"}
+    return {"ids": ",".join(map(str, ids))}

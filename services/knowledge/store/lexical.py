@@ -19,12 +19,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
+from services.core.sql import joined
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.id_lists import WANTED, id_list
+from services.knowledge.store.lexical_index import lexical_index
+from services.knowledge.store.lexical_protocol import LexicalIndex, Totals, is_prefix
 from services.knowledge.store.scope import MOST_POSTINGS, allowed, few_ids, first_within, is_present, postings
 from services.knowledge.store.tables import chunks, documents
 from services.knowledge.store.vocabulary import has_word, nearest_word
-from services.knowledge.text.unspaced import is_unit
 
 # Postings that one search may visit: about 10 ms.
 MAX_POSTINGS = 6_000
@@ -47,24 +49,8 @@ _CACHED_TERMS = 20_000
 _RECENT_TERMS = 5_000
 
 # What comes in one text leaves the interpreter to others meanwhile, and costs a fifth of a row each.
-_SEARCH = sa.text(
-    "SELECT group_concat(rowid) FROM"
-    " (SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query ORDER BY rank LIMIT :most)"
-)
-_UNRANKED = sa.text(
-    "SELECT group_concat(rowid) FROM (SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH :query LIMIT :most)"
-)
-_COUNT = sa.text("SELECT term, doc FROM chunk_vocabulary WHERE term IN :terms").bindparams(
-    sa.bindparam("terms", expanding=True)
-)
-_COUNT_PREFIX = sa.text("SELECT total(doc) FROM chunk_vocabulary WHERE term >= :first AND term < :after")
 _ROW = sa.cast(chunks.c.id, sa.Text) + " " + chunks.c.terms
-_TERMS = sa.select(sa.func.group_concat(_ROW, sa.literal_column("char(10)"))).select_from(chunks).where(WANTED)
-# "The averages record": rows, then terms of the only column, as varints (ext/fts5/fts5_index.c).
-_TOTALS = sa.text("SELECT block FROM chunk_terms_data WHERE id = 1")
-
-Totals = tuple[int, int]
-"""How many chunks are searchable and how many terms they have in all."""
+_TERMS = sa.select(joined(_ROW, "\n")).select_from(chunks).where(WANTED)
 _known_totals: WeakKeyDictionary[Connection, Totals] = WeakKeyDictionary()
 
 
@@ -111,20 +97,20 @@ class LexicalStore:
             few = None if groups is None else few_ids(connection, groups)
             if few is not None:
                 return self._find_among(connection, totals, wanted, k, few)
-            query, ranked = self._query(connection, totals, wanted, most_postings)
-            if not query:
+            looked_up, ranked = self._looked_up(connection, totals, wanted, most_postings)
+            if not looked_up:
                 return {}
             # Exact scores reorder them, and chunks outside `groups` drop out: fetch some more.
             most = k + 20 if ranked else MAX_UNRANKED
-            search = _SEARCH if ranked else _UNRANKED
-            ids = _listed(connection, search, query, most)
+            index = lexical_index(connection)
+            ids = _candidates(index, connection, looked_up, most, ranked=ranked)
             if not ids and not ranked:
-                query = query.split(" AND ", maxsplit=1)[0]
-                ids = _listed(connection, search, query, most)
+                looked_up = dict(list(looked_up.items())[:1])
+                ids = _candidates(index, connection, looked_up, most, ranked=ranked)
             found = self._matches(connection, totals, ids, wanted, condition=allowed(groups))
             if len(found) < k and len(ids) == most:
                 # Most candidates are outside `groups` or disabled: go through all of them.
-                ids = _listed(connection, search, query, -1)
+                ids = _candidates(index, connection, looked_up, -1, ranked=ranked)
                 found = self._matches(connection, totals, first_within(connection, ids, groups, most), wanted)
         return _best(found, k)
 
@@ -144,7 +130,7 @@ class LexicalStore:
             visited += counts[term]
             if visited > MOST_POSTINGS and found.any():
                 break
-            found[postings(connection, _quoted(term), ids)] += weights[term]
+            found[postings(connection, term, ids)] += weights[term]
         best = np.argsort(-found, kind="stable")[: k + MAX_EXACT]
         candidates = [int(each) for each in ids[best[found[best] > 0]]]
         return _best(self._matches(connection, totals, candidates, wanted), k)
@@ -175,7 +161,7 @@ class LexicalStore:
         rows, occurrences = totals
         average = occurrences / rows if rows else 1.0
         weights = _idf(self._frequencies(connection, totals, wanted), totals)
-        prefixes = [term for term in wanted if _is_prefix(term)]
+        prefixes = [term for term in wanted if is_prefix(term)]
         whole = set(wanted)
         found: dict[int, dict[str, float]] = {}
         query = _TERMS
@@ -217,14 +203,14 @@ class LexicalStore:
             totals = _totals(connection)
 
             def is_there(term: str) -> bool:
-                return has_word(connection, term) if groups is None else is_present(connection, _quoted(term), groups)
+                return has_word(connection, term) if groups is None else is_present(connection, term, groups)
 
             return nearest_word(connection, word, lambda terms: self._frequencies(connection, totals, terms), is_there)
 
     def is_present(self, term: str, groups: Collection[int]) -> bool:
         """Return whether a term is in a searchable chunk of these collections."""
         with self._database.read() as connection:
-            return is_present(connection, _quoted(term), groups)
+            return is_present(connection, term, groups)
 
     def _frequencies(self, connection: Connection, totals: Totals, terms: list[str]) -> dict[str, int]:
         rows, occurrences = totals
@@ -241,14 +227,13 @@ class LexicalStore:
             known.update((term, self._recent[term]) for term in terms if term in self._recent)
         missing = [term for term in terms if term not in known]
         counted = dict.fromkeys(missing, 0)
-        whole = [term for term in missing if not _is_prefix(term)]
+        index = lexical_index(connection)
+        whole = [term for term in missing if not is_prefix(term)]
         for start in range(0, len(whole), IDS_PER_QUERY):
-            part = whole[start : start + IDS_PER_QUERY]
-            counted.update((term, count) for term, count in connection.execute(_COUNT, {"terms": part}))
+            counted.update(index.counts(connection, whole[start : start + IDS_PER_QUERY]))
         for term in missing:
-            if _is_prefix(term):
-                bounds = {"first": term, "after": term[:-1] + chr(ord(term[-1]) + 1)}
-                counted[term] = min(int(connection.scalar(_COUNT_PREFIX, bounds) or 0), rows)
+            if is_prefix(term):
+                counted[term] = min(index.prefix_count(connection, term), rows)
         with self._lock:
             if self._recent_totals == (rows, occurrences):
                 self._recent.update((term, count) for term, count in counted.items() if count <= _FREQUENT)
@@ -257,11 +242,14 @@ class LexicalStore:
                 self._frequent.popitem(last=False)
         return {term: known.get(term, counted.get(term, 0)) for term in terms}
 
-    def _query(
+    def _looked_up(
         self, connection: Connection, totals: Totals, terms: Sequence[str], most_postings: int
-    ) -> tuple[str, bool]:
-        """Return the FTS5 expression to look up, and whether its hits are few enough to be ranked."""
+    ) -> tuple[dict[str, float], bool]:
+        """Return the terms to look up, the rarest first, with their weights, and whether their hits are few enough to
+        be ranked; where they are not, all of the terms are wanted.
+        """
         counts = self._frequencies(connection, totals, list(dict.fromkeys(terms)))
+        weights = _idf(counts, totals)
         rarest = sorted((term for term, count in counts.items() if count), key=lambda term: counts[term])[:MAX_TERMS]
         looked_up: list[str] = []
         visited = 0
@@ -269,22 +257,9 @@ class LexicalStore:
             visited += counts[term]
             if visited > most_postings:
                 break
-            looked_up.append(_quoted(term))
-        if looked_up:
-            return " OR ".join(looked_up), True
+            looked_up.append(term)
         # Only frequent terms: the chunks that have all of them, or else the rarest.
-        return " AND ".join(map(_quoted, rarest)), False
-
-
-def _is_prefix(term: str) -> bool:
-    """Whether a term is a prefix query: one unit of a script without spaces matches all terms it begins."""
-    return is_unit(term)
-
-
-def _quoted(term: str) -> str:
-    """Return a term as FTS5 reads it literally (https://www.sqlite.org/fts5.html#fts5_strings)."""
-    string = '"' + term.replace('"', '""') + '"'
-    return f"{string} *" if _is_prefix(term) else string
+        return {term: weights[term] for term in looked_up or rarest}, bool(looked_up)
 
 
 def _best(found: dict[int, dict[str, float]], k: int) -> dict[int, dict[str, float]]:
@@ -292,10 +267,11 @@ def _best(found: dict[int, dict[str, float]], k: int) -> dict[int, dict[str, flo
     return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0]))[:k])
 
 
-def _listed(connection: Connection, search: sa.TextClause, query: str, most: int) -> list[int]:
-    """Return the ids that a search finds, best first."""
-    found = connection.scalar(search, {"query": query, "most": most})
-    return [int(number) for number in found.split(",")] if found else []
+def _candidates(
+    index: LexicalIndex, connection: Connection, terms: Mapping[str, float], most: int, *, ranked: bool
+) -> list[int]:
+    """Return the ids of chunks with any of the terms, best first, or with all of them."""
+    return index.best(connection, terms, most) if ranked else index.having_all(connection, list(terms), most)
 
 
 def _idf(counts: Mapping[str, int], totals: Totals) -> dict[str, float]:
@@ -307,14 +283,6 @@ def _totals(connection: Connection) -> Totals:
     """Return how many chunks are searchable and how many terms they have in all; read once over a connection."""
     if (known := _known_totals.get(connection)) is not None:
         return known
-    record = connection.scalar(_TOTALS)
-    numbers = []
-    value = 0
-    for byte in record or b"":
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            numbers.append(value)
-            value = 0
-    found = (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
+    found = lexical_index(connection).totals(connection)
     _known_totals[connection] = found
     return found

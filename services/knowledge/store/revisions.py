@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from services.knowledge.store.chunks import Ids, Vectors
+from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.recognized_pages import drop_pages
 from services.knowledge.store.tables import chunk_vectors, chunks, counters, documents, revisions, sections
 from services.knowledge.store.term_erasure import count_terms_to_erase
@@ -69,18 +70,7 @@ _ACTIVATE = (
     .values(active_revision_id=_ID, updated_at=sa.bindparam("now"))
 )
 _CHUNK_IDS = sa.select(chunks.c.id).where(chunks.c.revision_id == _ID).order_by(chunks.c.position)
-_INDEX_TERMS = sa.text(
-    "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE revision_id = :revision"
-)
-_DROP_TERMS = sa.text("DELETE FROM chunk_terms WHERE rowid IN (SELECT id FROM chunks WHERE revision_id = :revision)")
-_INDEX_SPAN = sa.text(
-    "INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks"
-    " WHERE revision_id = :revision AND position >= :start AND position < :end"
-)
-_DROP_SPAN = sa.text(
-    "DELETE FROM chunk_terms WHERE rowid IN"
-    " (SELECT id FROM chunks WHERE revision_id = :revision AND position >= :start AND position < :end)"
-)
+_OF_REVISION = chunks.c.revision_id == _ID
 _SPAN_IDS = sa.select(chunks.c.id).where(_RANGE).order_by(chunks.c.position)
 _EARLY_TERMS = sa.select(revisions.c.terms_indexed).where(revisions.c.id == _ID)
 _SET_EARLY_TERMS = revisions.update().where(revisions.c.id == _ID).values(terms_indexed=sa.bindparam("indexed"))
@@ -210,7 +200,7 @@ def index_early(connection: Connection, revision_id: int, start: int, count: int
     ids, int64 (n,): their vectors may go into the vector index, hidden.
     """
     span = {"revision": revision_id, "start": start, "end": start + count}
-    connection.execute(_INDEX_SPAN, span)
+    lexical_index(connection).add(connection, _RANGE, span)
     connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": start + count})
     return np.fromiter(connection.execute(_SPAN_IDS, span).scalars(), dtype=np.int64)
 
@@ -219,8 +209,8 @@ def drop_early_terms(connection: Connection, revision_id: int) -> None:
     """Take what `index_early` put into the lexical index out again, if anything; the chunks must still be there."""
     indexed = connection.scalar(_EARLY_TERMS, {"revision": revision_id})
     if indexed:
-        dropped = connection.execute(_DROP_SPAN, {"revision": revision_id, "start": 0, "end": indexed}).rowcount
-        count_terms_to_erase(connection, max(0, dropped))
+        span = {"revision": revision_id, "start": 0, "end": indexed}
+        count_terms_to_erase(connection, lexical_index(connection).remove(connection, _RANGE, span))
         connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": None})
 
 
@@ -229,7 +219,7 @@ def drop_span(connection: Connection, revision_id: int, start: int) -> None:
     indexed = connection.scalar(_EARLY_TERMS, {"revision": revision_id}) or 0
     if indexed > start:
         span = {"revision": revision_id, "start": start, "end": indexed}
-        count_terms_to_erase(connection, max(0, connection.execute(_DROP_SPAN, span).rowcount))
+        count_terms_to_erase(connection, lexical_index(connection).remove(connection, _RANGE, span))
         connection.execute(_SET_EARLY_TERMS, {"revision": revision_id, "indexed": start})
     connection.execute(_DROP_CHUNKS_FROM, {"revision": revision_id, "start": start})
 
@@ -263,7 +253,7 @@ def activate(connection: Connection, revision_id: int, *, early: bool = False, *
     columns = {"chunks": len(added), "terms_indexed": None, **facts}
     connection.execute(_set_facts(*columns), {**this, **{f"new_{name}": value for name, value in columns.items()}})
     if not early:
-        connection.execute(_INDEX_TERMS, this)
+        lexical_index(connection).add(connection, _OF_REVISION, this)
     connection.execute(_ACTIVATE, {"document": document.id, "now": datetime.now(UTC), **this})
     unneeded: list[str] = []
     if old is not None and not gradually:
@@ -286,8 +276,8 @@ def drop_terms(connection: Connection, revision_id: int) -> None:
 
     Never for an inactive revision: removing rows that are not in it would corrupt the index.
     """
-    dropped = connection.execute(_DROP_TERMS, {"revision": revision_id}).rowcount
-    count_terms_to_erase(connection, max(0, dropped))
+    dropped = lexical_index(connection).remove(connection, _OF_REVISION, {"revision": revision_id})
+    count_terms_to_erase(connection, dropped)
 
 
 def drop_content(connection: Connection, revision_id: int) -> None:

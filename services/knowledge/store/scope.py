@@ -12,18 +12,16 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from services.core.sql import joined
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
+from services.knowledge.store.lexical_index import lexical_index
+from services.knowledge.store.lexical_protocol import ids_of
 from services.knowledge.store.tables import chunks, documents
 
 # Up to so many chunks are few: reading their ids takes about 3 ms.
 FEW_CHUNKS = 10_000
 # Postings that are read for one term at most: about 10 ms.
 MOST_POSTINGS = 40_000
-# The ids of a batch come as one text: a row each would cost five times as much, most of it in the interpreter.
-_POSTINGS = sa.text(
-    "SELECT group_concat(rowid) FROM (SELECT rowid FROM chunk_terms"
-    " WHERE chunk_terms MATCH :query AND rowid BETWEEN :first AND :last LIMIT :most)"
-)
 
 
 def allowed(groups: Collection[int] | None) -> sa.ColumnElement[bool]:
@@ -42,15 +40,15 @@ def few_ids(connection: Connection, groups: Collection[int]) -> Ids | None:
         .limit(FEW_CHUNKS + 1)
         .subquery()
     )
-    found = _ids(connection.scalar(sa.select(sa.func.group_concat(query.c.id))))
+    found = ids_of(connection.scalar(sa.select(joined(query.c.id))))
     return None if len(found) > FEW_CHUNKS else np.sort(found)
 
 
-def postings(connection: Connection, query: str, ids: Ids, most: int = MOST_POSTINGS) -> Ids:
-    """Return the positions in `ids`, ascending, of chunks that match an FTS5 query; the first `most` are read."""
+def postings(connection: Connection, term: str, ids: Ids, most: int = MOST_POSTINGS) -> Ids:
+    """Return the positions in `ids`, ascending, of chunks that have a term; the first `most` are read."""
     if not len(ids):
         return ids
-    found = _matching(connection, query, int(ids[0]), int(ids[-1]), most)
+    found = lexical_index(connection).postings(connection, term, int(ids[0]), int(ids[-1]), most)
     places: Ids = np.searchsorted(ids, found)  # none lies beyond the last
     matching: Ids = places[ids[places] == found]
     return matching
@@ -74,29 +72,20 @@ def first_within(connection: Connection, ids: Sequence[int], groups: Collection[
     return kept[:most]
 
 
-def is_present(connection: Connection, query: str, groups: Collection[int]) -> bool:
-    """Return whether a searchable chunk of some collections matches an FTS5 query."""
+def is_present(connection: Connection, term: str, groups: Collection[int]) -> bool:
+    """Return whether a searchable chunk of some collections has a term."""
     ids = few_ids(connection, groups)
     if ids is not None:
-        return any(len(np.intersect1d(batch, ids)) for batch in _batches(connection, query, ids))
-    return any(first_within(connection, batch.tolist(), groups, 1) for batch in _batches(connection, query, None))
+        return any(len(np.intersect1d(batch, ids)) for batch in _batches(connection, term, ids))
+    return any(first_within(connection, batch.tolist(), groups, 1) for batch in _batches(connection, term, None))
 
 
-def _batches(connection: Connection, query: str, ids: Ids | None) -> Iterator[Ids]:
-    """Yield all chunks that match, ascending, a batch at a time; between the first and the last of `ids`."""
+def _batches(connection: Connection, term: str, ids: Ids | None) -> Iterator[Ids]:
+    """Yield all chunks that have a term, ascending, a batch at a time; between the first and the last of `ids`."""
     if ids is not None and not len(ids):
         return
     first, last = (0, 2**62) if ids is None else (int(ids[0]), int(ids[-1]))
     size = IDS_PER_QUERY
-    while len(batch := _matching(connection, query, first, last, size)):
+    while len(batch := lexical_index(connection).postings(connection, term, first, last, size)):
         yield batch
         first, size = int(batch[-1]) + 1, min(2 * size, MOST_POSTINGS)
-
-
-def _matching(connection: Connection, query: str, first: int, last: int, most: int) -> Ids:
-    return _ids(connection.scalar(_POSTINGS, {"query": query, "first": first, "last": last, "most": most}))
-
-
-def _ids(text: str | None) -> Ids:
-    """Return the ids of a list with commas."""
-    return np.fromstring(text or "", dtype=np.int64, sep=",")

@@ -233,6 +233,13 @@ _TERMS_INDEX = (
 _VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS chunk_vocabulary USING fts5vocab(chunk_terms, row)"
 
 
+_POSTGRES = (
+    "CREATE TABLE IF NOT EXISTS chunk_terms (chunk_id bigint PRIMARY KEY, terms tsvector NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS ix_chunk_terms ON chunk_terms USING gin (terms)",
+    'CREATE TABLE IF NOT EXISTS chunk_vocabulary (term text COLLATE "C" PRIMARY KEY, doc bigint NOT NULL)',
+)
+
+
 @sa.event.listens_for(metadata, "after_create")
 def _create_terms_index(_target: sa.MetaData, connection: Connection, **_: object) -> None:
     """Create the FTS5 index over `chunks.terms`, which keeps no copy of the text.
@@ -244,3 +251,6 @@ def _create_terms_index(_target: sa.MetaData, connection: Connection, **_: objec
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_TERMS_INDEX)
         connection.exec_driver_sql(_VOCABULARY)
+    elif connection.dialect.name == "postgresql":
+        for statement in _POSTGRES:
+            connection.exec_driver_sql(statement)

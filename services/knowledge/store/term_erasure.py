@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
+from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.tables import counters
 
 _NAME = "terms to erase"
 _PAGES = 256  # of 4 KB, merged in one transaction: some 30 ms
 _PAUSE_SECONDS = 0.005  # between two of them, for other writers
-_MERGE = sa.text("INSERT INTO chunk_terms(chunk_terms, rank) VALUES ('merge', :pages)")
 _COUNT = sa.select(counters.c.value).where(counters.c.name == _NAME)
 _ADD = counters.update().where(counters.c.name == _NAME).values(value=counters.c.value + sa.bindparam("count"))
 
@@ -36,8 +36,7 @@ class TermErasure:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        if database.engine.dialect.name == "sqlite":
-            self._begin()
+        self._begin()
 
     def erase(self, stop: Callable[[], bool] = lambda: False) -> bool:
         """Erase the terms of the rows deleted before this call; return whether that was done before `stop` was true."""
@@ -48,8 +47,7 @@ class TermErasure:
         pages = -_PAGES  # negative: all segments are to be merged, not only those of one level
         while True:
             with self._database.write() as connection:
-                changed = _merge(connection, pages)
-                done = changed < 2  # as SQLite's documentation has it: nothing is left to merge
+                done = lexical_index(connection).merge(connection, pages)
                 if done:
                     connection.execute(_ADD, {"count": -rows})
             if done:
@@ -65,14 +63,5 @@ class TermErasure:
             if connection.scalar(_COUNT) is not None:
                 return
         with self._database.write() as connection:
-            segments = connection.scalar(sa.text("SELECT count(DISTINCT segid) FROM chunk_terms_idx")) or 0
-            connection.execute(counters.insert().values(name=_NAME, value=int(segments > 1)))
-
-
-def _merge(connection: Connection, pages: int) -> int:
-    """Merge up to so many pages; return how many rows of the index's tables changed."""
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - a connection that is open has one
-    before = int(driver.total_changes)
-    connection.execute(_MERGE, {"pages": pages})
-    return int(driver.total_changes) - before
+            left = lexical_index(connection).may_have_removed(connection)
+            connection.execute(counters.insert().values(name=_NAME, value=int(left)))

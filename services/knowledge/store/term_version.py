@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from services.core.database import Database
+from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.tables import chunks, counters, documents, revisions
 from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.text.folding import embedding_text
@@ -44,13 +45,12 @@ _CHUNKS = (
     .order_by(chunks.c.id)
     .limit(BATCH)
 )
-_DROP = sa.text("DELETE FROM chunk_terms WHERE rowid = :chunk")
+_SOME = chunks.c.id.in_(sa.bindparam("some", expanding=True))
 _SET = (
     chunks.update()
     .where(chunks.c.id == sa.bindparam("chunk"))
     .values(terms=sa.bindparam("new_terms"), kind=sa.bindparam("new_kind"))
 )
-_INDEX = sa.text("INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks WHERE id = :chunk")
 
 
 class TermRebuild:
@@ -85,10 +85,10 @@ class TermRebuild:
         rows = connection.execute(_CHUNKS, {"after": _counter(connection, _POSITION)}).all()
         if not rows:
             return False
-        active = [{"chunk": row.id} for row in rows if row.active]
-        if active:
-            # A row leaves the index by the terms that it came in with.
-            connection.execute(_DROP, active)
+        active = {"some": [row.id for row in rows if row.active]}
+        index = lexical_index(connection)
+        if active["some"]:
+            index.remove(connection, _SOME, active)  # by the terms that they came in with
         connection.execute(
             _SET,
             [
@@ -96,8 +96,8 @@ class TermRebuild:
                 for row in rows
             ],
         )
-        if active:
-            connection.execute(_INDEX, active)
+        if active["some"]:
+            index.add(connection, _SOME, active)
         outdated = {row.revision_id for row in rows if embedding_text(row.text) != row.text}
         if outdated:
             connection.execute(revisions.update().where(revisions.c.id.in_(outdated)).values(fingerprint=""))

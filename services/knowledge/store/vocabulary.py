@@ -12,13 +12,13 @@ from string import ascii_lowercase
 
 from sqlalchemy.engine import Connection
 
+from services.knowledge.store.lexical_index import lexical_index
+
 # Letters of a word from which on two edits are forgiven.
 TWO_EDITS = 8
 _START = 5
 # How long the words that begin alike are read, in seconds.
 _MOST_SECONDS = 0.1
-_EXISTS = "SELECT doc FROM chunk_vocabulary WHERE term = ? LIMIT 1"
-_RANGE = "SELECT term, doc FROM chunk_vocabulary WHERE term >= ? AND term < ?"
 
 
 def one_edit(word: str) -> set[str]:
@@ -60,20 +60,15 @@ def nearest_word(
 
 def has_word(connection: Connection, term: str) -> bool:
     """Return whether any chunk has a term."""
-    return connection.exec_driver_sql(_EXISTS, (term,)).first() is not None
+    return any(True for _found in lexical_index(connection).counts(connection, [term]))
 
 
 def _alike(connection: Connection, word: str) -> Iterator[tuple[str, int]]:
     """Yield the words that begin with the first letters of `word`, or with one edit in them, and their chunks."""
     began = time.monotonic()
-    # Some 300 short ranges: SQLAlchemy would cost more than reading them.
-    cursor = connection.connection.cursor()
-    try:
-        for start in [word[:_START], *sorted(one_edit(word[:_START]), key=lambda start: start[0] != word[0])]:
-            for term, number in cursor.execute(_RANGE, (start, f"{start}\U0010ffff")):
-                if abs(len(term) - len(word)) <= 2:
-                    yield term, number
-            if time.monotonic() - began > _MOST_SECONDS:
-                return
-    finally:
-        cursor.close()
+    starts = [word[:_START], *sorted(one_edit(word[:_START]), key=lambda start: start[0] != word[0])]
+    for term, number in lexical_index(connection).beginning(connection, starts):
+        if abs(len(term) - len(word)) <= 2:
+            yield term, number
+        if time.monotonic() - began > _MOST_SECONDS:
+            return

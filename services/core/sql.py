@@ -1,0 +1,49 @@
+"""What SQLite and PostgreSQL write differently, as expressions of SQLAlchemy that are compiled for either."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+
+
+class joined(GenericFunction[str]):  # noqa: N801 - a function of SQL
+    """All values of a group in one text, with a separator; NULL for none."""
+
+    type = sa.Text()
+    inherit_cache = True
+
+    def __init__(self, value: sa.ColumnElement[Any], separator: str = ",") -> None:
+        super().__init__(value, sa.literal(separator))
+
+
+@compiles(joined, "sqlite")
+def _joined_in_sqlite(element: joined, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"group_concat({compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(joined, "postgresql")
+def _joined_in_postgres(element: joined, compiler: SQLCompiler, **kwargs: Any) -> str:
+    value, separator = element.clauses
+    return f"string_agg(CAST({compiler.process(value, **kwargs)} AS text), {compiler.process(separator, **kwargs)})"
+
+
+class listed_numbers(GenericFunction[int]):  # noqa: N801 - a function of SQL
+    """The whole numbers of a text that has them with commas between, as rows of one column."""
+
+    inherit_cache = True
+
+
+@compiles(listed_numbers, "sqlite")
+def _numbers_in_sqlite(element: listed_numbers, compiler: SQLCompiler, **kwargs: Any) -> str:
+    # https://www.sqlite.org/json1.html#jeach
+    return f"(SELECT value FROM json_each('[' || {compiler.process(element.clauses, **kwargs)} || ']'))"  # noqa: S608 - what SQLAlchemy has compiled
+
+
+@compiles(listed_numbers, "postgresql")
+def _numbers_in_postgres(element: listed_numbers, compiler: SQLCompiler, **kwargs: Any) -> str:
+    text = compiler.process(element.clauses, **kwargs)
+    return f"(SELECT CAST(number AS bigint) FROM unnest(string_to_array(nullif({text}, ''), ',')) AS number)"  # noqa: S608 - as above

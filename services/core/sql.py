@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -47,3 +49,21 @@ def _numbers_in_sqlite(element: listed_numbers, compiler: SQLCompiler, **kwargs:
 def _numbers_in_postgres(element: listed_numbers, compiler: SQLCompiler, **kwargs: Any) -> str:
     text = compiler.process(element.clauses, **kwargs)
     return f"(SELECT CAST(number AS bigint) FROM unnest(string_to_array(nullif({text}, ''), ',')) AS number)"  # noqa: S608 - as above
+
+
+def insert_or_add(connection: Connection, table: sa.TableClause, key: Iterable[str], sums: Iterable[str]) -> sa.Insert:
+    """Return an INSERT that, where there is a row with that key, adds the values of the columns `sums` to its own.
+
+    https://www.sqlite.org/lang_upsert.html, https://www.postgresql.org/docs/18/sql-insert.html.
+    """
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        into = postgresql.insert(table)
+        added = {name: table.c[name] + into.excluded[name] for name in sums}
+        return into.on_conflict_do_update(index_elements=list(key), set_=added)
+    from sqlalchemy.dialects import sqlite
+
+    other = sqlite.insert(table)
+    added = {name: table.c[name] + other.excluded[name] for name in sums}
+    return other.on_conflict_do_update(index_elements=list(key), set_=added)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from services.core.database import Database
+from services.core.sql import insert_or_add
 from services.core.usage import UsageCounts
 from services.identity.store.identity_tables import people, usage
 
@@ -41,7 +41,6 @@ class UsageStore:
                 if person in known
             ]
             if rows:
-                added = insert(usage)
-                sums = {column.name: column + added.excluded[column.name] for column in _COUNTS}
-                connection.execute(added.on_conflict_do_update(index_elements=["person_id", "day"], set_=sums), rows)
+                sums = [column.name for column in _COUNTS]
+                connection.execute(insert_or_add(connection, usage, ("person_id", "day"), sums), rows)
             connection.execute(usage.delete().where(usage.c.day < oldest))

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
+from services.core.sql import insert_or_add
 from services.knowledge.store.lexical_protocol import Ids, Totals, after_all, ids_of, is_prefix
 from services.knowledge.store.tables import chunks, counters
 
@@ -75,10 +75,7 @@ class PostgresIndex:
             .group_by(words.c.term)
             .order_by(words.c.term)
         )
-        change = insert(_VOCABULARY).from_select(["term", "doc"], counted)
-        change = change.on_conflict_do_update(
-            index_elements=["term"], set_={"doc": _VOCABULARY.c.doc + change.excluded.doc}
-        )
+        change = insert_or_add(connection, _VOCABULARY, ["term"], ["doc"]).from_select(["term", "doc"], counted)
         connection.execute(change, dict(values))
         lengths = sa.func.sum(sa.func.cardinality(_terms_of(chunks.c.terms)))
         size = sa.select(sa.func.count(), sa.func.coalesce(lengths, 0)).select_from(chunks).where(which)

@@ -56,8 +56,9 @@ class LexicalIndex(Protocol):
         """Return whether terms of chunks that were removed may still be in its files."""
 
     def merge(self, connection: Connection, pages: int) -> bool:
-        """Take so many pages' terms of removed chunks out of its files; return whether none are left. Below 0: the first
-        of several steps.
+        """Take terms of removed chunks out of so many of its pages; return whether none are left.
+
+        Below 0: the first of several steps.
         """
 
 

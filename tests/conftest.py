@@ -7,6 +7,7 @@ import pytest
 from services.core.settings import Settings
 from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import Embedder
+from tests.databases import stop_server
 from tests.servers import Server, serving
 
 
@@ -16,6 +17,12 @@ def embedder() -> Iterator[Embedder]:
     embedder = Embedder.load(Settings(embedding_model=MINILM))
     yield embedder
     embedder.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_server() -> Iterator[None]:
+    yield
+    stop_server()
 
 
 @pytest.fixture(scope="session")

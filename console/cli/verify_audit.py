@@ -12,7 +12,7 @@ from console.cli.terminal import quiet_logs
 from services.audit.signing import LastHead, TrustedKeys
 from services.audit.store import AuditStore
 from services.audit.verification import Verification, verify
-from services.core.database_reader import DatabaseReader
+from services.core.database.reader import DatabaseReader
 from services.core.errors import NotFoundError
 from services.core.i18n import _, plural, use_terminal_language
 from services.core.settings import DATABASE_FILE, Settings

@@ -1,6 +1,6 @@
 """What is done about damaged files of the data folder: found by checks in the background, said by events and `/readyz`.
 
-A database that is damaged at the start is refused before this (`services.core.checkpoints`).
+A database that is damaged at the start is refused before this (`services.core.database.checkpoints`).
 """
 
 from __future__ import annotations

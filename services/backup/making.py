@@ -31,7 +31,7 @@ from services.backup.destination import BLOCK_BYTES, Destination, disk_errors, l
 from services.backup.manifest import ManifestFile, ManifestHead, ManifestReader, Signer, written
 from services.backup.pacing import Pace
 from services.backup.retention import RetentionRule, kept
-from services.core.database_copy import copy_database, one_state
+from services.core.database.copy import copy_database, one_state
 from services.core.errors import BadInputError, ConflictError, DamagedError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE

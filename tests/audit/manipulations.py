@@ -23,7 +23,7 @@ from services.audit.verification import Verification, verify
 from services.core.actor import Actor, Role
 from services.core.auditing import Action, AuditOutcome, Origin, Target, TargetKind, Way, coming_from
 from services.core.database import Database
-from services.core.database_reader import DatabaseReader
+from services.core.database.reader import DatabaseReader
 
 RECORDS, SIGNED_EVERY = 60, 7
 PEOPLE = ("anna", "王芳", "local")

@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 
 from services.core.database import Database
+from services.core.database.page_checksums import PageChecksums
 from services.core.errors import DamagedError
-from services.core.page_checksums import PageChecksums
 from tests.servers import ROOT, environment
 
 SCHEMA = sa.MetaData()

@@ -197,16 +197,18 @@ SERVING = (
         "snapshot of allocations: written, not described",
         "services.memory.tracing.snapshot_store:SnapshotStore._write_info",
     ),
-    Point("checkpoint: pages copied, checksums not", "services.core.checkpoints:CheckedFile._follow"),
-    Point("checkpoint: half of the checksums written", "services.core.page_checksums:_with_twins", arrival=2),
-    Point("checkpoint: checksums written, log not emptied", "services.core.checkpoints:CheckedFile._follow", True),
+    Point("checkpoint: pages copied, checksums not", "services.core.database.checkpoints:CheckedFile._follow"),
+    Point("checkpoint: half of the checksums written", "services.core.database.page_checksums:_with_twins", arrival=2),
+    Point(
+        "checkpoint: checksums written, log not emptied", "services.core.database.checkpoints:CheckedFile._follow", True
+    ),
     Point("events: being written", "services.operations.event_log:EventStore.insert", after=True),
 )
 # During a start: armed by the environment.
 STARTING = (
     Point("start: tables half made", "sqlalchemy.engine.default:DefaultDialect.do_execute", True, 8, _making_table),
     Point("start: schema half migrated", "sqlalchemy.engine.default:DefaultDialect.do_execute", True, 1, _migrating),
-    Point("start: checksums being made", "services.core.page_checksums:PageChecksums.set_open"),
+    Point("start: checksums being made", "services.core.database.page_checksums:PageChecksums.set_open"),
     Point("start: half of the terms made anew", f"{_STORE}.term_version:TermRebuild._batch", after=True),
     Point("start: index loaded", "services.knowledge.index.manager:IndexManager.reconcile", after=True),
     Point("start: queue recovered, files not", f"{_FILES}:FileStore.sweep"),

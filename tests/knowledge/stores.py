@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from services.core.database import Database
 from services.knowledge.index import VectorIndex
 from services.knowledge.retrieval import Retriever
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.deletions import delete
+from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.revisions import activate, insert_chunks
 from services.knowledge.store.tables import collections, documents, revisions
 from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft
+from tests.databases import database_url
 
 
 class ManualIndexManager:
@@ -33,7 +36,7 @@ class IndexedStore:
     """Each text becomes a chunk; `add` puts the chunks of one document where searches find them."""
 
     def __init__(self, folder: Path, embedder: Any) -> None:
-        self.database = Database(f"sqlite:///{folder / 'store.db'}")
+        self.database = Database(database_url(folder))
         self.database.create_tables()
         self.chunks = ChunkStore(self.database)
         self.embedder = embedder
@@ -92,3 +95,19 @@ class IndexedStore:
 
     def close(self) -> None:
         self.database.close()
+
+
+def check_terms(connection: Connection) -> None:
+    """Assert that the lexical index has exactly the terms of the chunks it was made from."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text("INSERT INTO chunk_terms(chunk_terms, rank) VALUES('integrity-check', 1)"))
+        return
+    indexed = "FROM chunk_terms LEFT JOIN chunks ON id = chunk_id"
+    words = "string_to_array(chunks.terms, ' ')"
+    differing = f"SELECT chunk_id {indexed} WHERE (array_to_tsvector({words}) = chunk_terms.terms) IS NOT TRUE"
+    assert connection.execute(sa.text(differing)).all() == []
+    counted = "SELECT word, ndoc FROM ts_stat('SELECT terms FROM chunk_terms')"
+    kept = "SELECT term, doc FROM chunk_vocabulary"
+    assert set(connection.execute(sa.text(counted))) == set(connection.execute(sa.text(kept)))
+    sizes = f"SELECT count(*), coalesce(sum(cardinality({words})), 0) {indexed}"
+    assert connection.execute(sa.text(sizes)).one() == lexical_index(connection).totals(connection)

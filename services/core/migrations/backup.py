@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.core.database import Database
-from services.core.database_copy import copy_database
+from services.core.database.copy import copy_database
 from services.core.errors import StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE

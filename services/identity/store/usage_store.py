@@ -9,7 +9,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 
 from services.core.database import Database
-from services.core.sql import insert_or_add
+from services.core.database.sql import insert_or_add
 from services.core.usage import UsageCounts
 from services.identity.store.identity_tables import people, usage
 

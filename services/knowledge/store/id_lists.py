@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from services.core.sql import listed_numbers
+from services.core.database.sql import listed_numbers
 from services.knowledge.store.tables import chunks
 
 WANTED = chunks.c.id.op("IN")(listed_numbers(sa.bindparam("ids", type_=sa.Text)))

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
-from services.core.sql import joined
+from services.core.database.sql import joined
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.lexical_index import lexical_index

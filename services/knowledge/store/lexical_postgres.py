@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.core.sql import insert_or_add
+from services.core.database.sql import insert_or_add
 from services.knowledge.store.lexical_protocol import Ids, Totals, after_all, ids_of, is_prefix
 from services.knowledge.store.tables import chunks, counters
 

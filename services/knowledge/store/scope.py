@@ -12,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.core.sql import joined
+from services.core.database.sql import joined
 from services.knowledge.store.chunks import IDS_PER_QUERY, Ids
 from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.lexical_protocol import ids_of

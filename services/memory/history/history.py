@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from services.core.checkpoints import set_aside
+from services.core.database.checkpoints import set_aside
 from services.core.errors import DamagedError, MillpondError
 from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport, Owner, Region

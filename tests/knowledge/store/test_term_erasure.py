@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from services.knowledge.store import lexical as lexical_store
 from services.knowledge.store import term_erasure
 from services.knowledge.store.lexical import LexicalStore
 from services.knowledge.store.term_erasure import TermErasure
+from tests.databases import Engine
 from tests.knowledge.stores import IndexedStore
 
 WORD = "zqxwvutermmarker"
@@ -18,17 +20,23 @@ WORD = "zqxwvutermmarker"
 
 def terms_left(database: Database) -> int:
     """Return in how many records of the lexical index the end of the word is; its beginning may be shared."""
-    query = sa.text("SELECT count(*) FROM chunk_terms_data WHERE instr(block, CAST(:word AS BLOB)) > 0")
+    blocks = "SELECT count(*) FROM chunk_terms_data WHERE instr(block, CAST(:word AS BLOB)) > 0"
+    rows = "SELECT count(*) FROM chunk_vocabulary WHERE strpos(term, :word) > 0"
     with database.read() as connection:
+        query = sa.text(blocks if connection.dialect.name == "sqlite" else rows)
         return int(connection.scalar(query, {"word": WORD[3:]}) or 0)
 
 
 @pytest.fixture
-def store(tmp_path: Path, embedder: Embedder) -> IndexedStore:
-    return IndexedStore(tmp_path, embedder)
+def store(tmp_path: Path, embedder: Embedder) -> Iterator[IndexedStore]:
+    store = IndexedStore(tmp_path, embedder)
+    yield store
+    store.close()
 
 
-def test_terms_of_deleted_chunks_leave_the_lexical_index(store: IndexedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terms_of_deleted_chunks_leave_the_lexical_index(
+    store: IndexedStore, both_engines: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FTS5 keeps them, with a record that they are gone: a rare word stayed readable in the file."""
     monkeypatch.setattr(term_erasure, "_PAGES", 1)  # many short transactions
     for number in range(20):
@@ -37,8 +45,9 @@ def test_terms_of_deleted_chunks_leave_the_lexical_index(store: IndexedStore, mo
     erasure = TermErasure(store.database)
     assert erasure.erase()
     store.delete("secret")
-    assert terms_left(store.database) > 0
-    assert not erasure.erase(lambda: True)
+    if both_engines is Engine.SQLITE:
+        assert terms_left(store.database) > 0
+        assert not erasure.erase(lambda: True)
     assert erasure.erase()
     assert terms_left(store.database) == 0
     lexical = LexicalStore(store.database)

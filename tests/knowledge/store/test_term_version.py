@@ -7,11 +7,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from services.knowledge.store import term_version
+from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.tables import chunks, counters, revisions
 from services.knowledge.store.term_version import TermRebuild
 from services.knowledge.text.terms import TERMS_VERSION, query_terms
 from tests.knowledge.encoders import Multilingual
-from tests.knowledge.stores import IndexedStore
+from tests.knowledge.stores import IndexedStore, check_terms
 
 
 def with_old_terms(folder: Path) -> IndexedStore:
@@ -20,10 +21,10 @@ def with_old_terms(folder: Path) -> IndexedStore:
     for number in range(5):
         store.add(f"hours {number}", [f"圖書館開放時間 {number}", f"On 9 March 2026 the ＭＩＬＬ {number} opens."])
     with store.database.write() as connection:
-        connection.execute(sa.text("DELETE FROM chunk_terms"))
+        lexical_index(connection).remove(connection, sa.true(), {})
         connection.execute(chunks.update().where(chunks.c.text.like("圖%")).values(terms="圖書 書館 館開 開放"))
         connection.execute(chunks.update().where(chunks.c.text.like("On%")).values(terms="on 9 march 2026"))
-        connection.execute(sa.text("INSERT INTO chunk_terms(rowid, terms) SELECT id, terms FROM chunks"))
+        lexical_index(connection).add(connection, sa.true(), {})
         connection.execute(counters.delete().where(counters.c.name == "terms_version"))
     return store
 
@@ -44,7 +45,7 @@ def test_old_terms_are_made_anew(tmp_path: Path) -> None:
     assert len(store.retriever.lexical.find(["d20260309"], 20)) == 5
     assert store.retriever.lexical.find(["圖書"], 20) == {}
     with store.database.write() as connection:
-        connection.execute(sa.text("INSERT INTO chunk_terms(chunk_terms, rank) VALUES('integrity-check', 1)"))
+        check_terms(connection)
     store.close()
 
 

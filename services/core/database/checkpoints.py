@@ -13,10 +13,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from services.core.database.page_checksums import PageCheck, PageChecksums, SumsState, text_of_pages
+from services.core.database.write_ahead_log import FRAME_HEADER_BYTES, HEADER_BYTES, LogState, frame_count, read_log
 from services.core.errors import DamagedError, StorageError
 from services.core.i18n import _, plural
-from services.core.page_checksums import PageCheck, PageChecksums, SumsState, text_of_pages
-from services.core.write_ahead_log import FRAME_HEADER_BYTES, HEADER_BYTES, LogState, frame_count, read_log
 
 # As SQLite does by itself (https://www.sqlite.org/wal.html#automatic_checkpoint): 4 MB.
 FRAMES_PER_CHECKPOINT = 1000

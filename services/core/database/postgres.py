@@ -1,0 +1,129 @@
+"""PostgreSQL, for several nodes: how it is connected to, who may write, what its errors mean.
+
+Writers of all nodes queue on one advisory lock, as those of one process do: what was written for one writer at a time
+is true for several nodes. Reads see one state each (REPEATABLE READ), beside any writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DatabaseError
+
+from services.core.errors import BadInputError, DamagedError, MillpondError, StorageError, UnavailableError
+from services.core.i18n import _
+
+# A node that is cut off finds out within these seconds, and asks again
+# (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
+_CONNECT_SECONDS, _SILENT_SECONDS = 3, 5
+# The two keys of the lock: ours, and the schema's name, so that two ponds of one database do not wait for each other.
+_LOCK_WRITERS = sa.text("SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))")
+
+
+class PostgresBackend:
+    """A PostgreSQL database; the writers' patience is in seconds."""
+
+    path: Path | None = None
+
+    def __init__(self, url: sa.URL, *, patience: float) -> None:
+        self._url = url
+        self._patience = patience
+
+    @property
+    def notes(self) -> list[str]:
+        return []
+
+    def connect(self, connections: int) -> Engine:
+        arguments = {
+            "connect_timeout": _CONNECT_SECONDS,
+            "keepalives_idle": _SILENT_SECONDS,
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 1000 * _SILENT_SECONDS,
+            "application_name": "millpond",
+        }
+        given = {name: value for name, value in arguments.items() if name not in self._url.query}
+        return sa.create_engine(
+            self._url, pool_size=connections, max_overflow=2 * connections, pool_use_lifo=True, connect_args=given
+        )
+
+    def reader(self, engine: Engine) -> Engine:
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def begin_schema(self, connection: Connection) -> None:
+        """DDL is a part of any transaction (https://wiki.postgresql.org/wiki/Transactional_DDL_in_PostgreSQL)."""
+
+    def begin_write(self, connection: Connection) -> None:
+        # The lock comes first: what is read after it has all that was written before it.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(1000 * self._patience)}")
+        connection.execute(_LOCK_WRITERS)
+
+    def after_write(self) -> None:
+        """Nothing: the server writes its files."""
+
+    def empty_log(self, engine: Engine) -> bool:  # noqa: ARG002 - the server keeps its log, for as long as it needs it
+        return True
+
+    def shrink(self, engine: Engine) -> int:  # noqa: ARG002 - pages are cached in the server
+        return 0
+
+    def check_some(self, pages: int) -> None:
+        """Nothing: the server checks what it reads."""
+
+    def error_of(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
+        if isinstance(error, JSONDecodeError):
+            return None
+        code = str(getattr(error.orig, "sqlstate", None) or "")
+        for codes, meant in _MEANINGS:
+            if code.startswith(codes):
+                return meant()
+        return _away() if error.connection_invalidated or not code else None
+
+    def close(self, engine: Engine) -> None:
+        engine.dispose()
+
+
+def _damaged() -> MillpondError:
+    return DamagedError(
+        _("PostgreSQL finds a part of the database damaged; nothing in it was changed."),
+        _("Restore it from a backup, or switch over to a replica."),
+    )
+
+
+def _full() -> MillpondError:
+    return StorageError(
+        _("The database could not be written; what was stored before is kept."),
+        _("Free some disk space on the database's machine, then try again."),
+    )
+
+
+def _unwritable() -> MillpondError:
+    return BadInputError(
+        _("The text has characters that cannot be stored; nothing was changed."), _("Take them out and try again.")
+    )
+
+
+def _busy() -> MillpondError:
+    return UnavailableError(_("The database is busy; nothing was changed."), _("Try again in a moment."))
+
+
+def _away() -> MillpondError:
+    return UnavailableError(
+        _("The database does not answer; what was stored before is kept."), _("Try again in a moment.")
+    )
+
+
+# By SQLSTATE (https://www.postgresql.org/docs/18/errcodes-appendix.html); its first two characters are the class.
+_MEANINGS: Final[tuple[tuple[tuple[str, ...], Callable[[], MillpondError]], ...]] = (
+    (("XX001", "XX002"), _damaged),
+    (("53100", "58030"), _full),
+    (("22021", "22P05"), _unwritable),
+    (("55P03", "57014", "40001", "40P01", "53300"), _busy),
+    # Connections that fail or are ended, a server that starts, ends, or follows another one.
+    (("08", "57P", "25006"), _away),
+)

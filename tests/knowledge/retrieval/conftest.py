@@ -1,0 +1,3 @@
+from tests.databases import both_engines
+
+__all__ = ["both_engines"]

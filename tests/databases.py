@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
@@ -22,7 +23,7 @@ class Engine(StrEnum):
 class _Chosen:
     """What the tests of this process use, and the server that they share once one is needed."""
 
-    engine = Engine.SQLITE
+    engine = Engine(os.environ.get("MILLPOND_TEST_DATABASE", Engine.SQLITE))
     server = ""
 
 
@@ -57,6 +58,11 @@ def database_url(folder: Path) -> str:
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     return f"{_Chosen.server}&options=-csearch_path%3D{schema}"
+
+
+def database_settings(folder: Path) -> dict[str, str]:
+    """Return what a service over that folder is told of its database; nothing where it has its own."""
+    return {} if _Chosen.engine is Engine.SQLITE else {"database_url": database_url(folder)}
 
 
 def stop_server() -> None:

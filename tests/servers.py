@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import re
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+
+from tests.databases import database_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
@@ -96,6 +99,7 @@ def spawn(
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
+    settings = {**database_settings(data_dir), **settings}
     command = [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data_dir), *arguments]
     if descriptors:
         command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
@@ -148,6 +152,9 @@ def serving(
 
 def run(*arguments: str, cwd: Path = ROOT, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
+    folder = dict(itertools.pairwise(arguments)).get("--data-dir", settings.get("data_dir"))
+    if folder is not None:
+        settings = {**database_settings(Path(str(folder))), **settings}
     return subprocess.run(
         [sys.executable, "-m", "console", *arguments],
         cwd=cwd,

@@ -7,13 +7,12 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 from services.core.access import sign_in_is_set_up
 from services.core.errors import BadInputError, ConflictError
 from services.core.i18n import _
 from services.core.networks import parsed_address
-from services.core.settings import DATABASE_FILE, Settings
+from services.core.settings import Settings
 from services.operations.data_lock import DataLock
 
 BACKLOG = 512
@@ -23,9 +22,7 @@ def sign_in_exists(settings: Settings) -> bool:
     """Return whether nobody gets in without signing in: there are accounts, or visitors need the token to act."""
     from services.identity.store.presence import has_accounts
 
-    url = settings.database_url
-    file = Path(url.removeprefix("sqlite:///")) if url else settings.data_dir / DATABASE_FILE
-    return sign_in_is_set_up(settings) or has_accounts(file)
+    return sign_in_is_set_up(settings) or has_accounts(settings.effective_database_url)
 
 
 def refuse_exposure(

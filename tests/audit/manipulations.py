@@ -24,6 +24,7 @@ from services.core.actor import Actor, Role
 from services.core.auditing import Action, AuditOutcome, Origin, Target, TargetKind, Way, coming_from
 from services.core.database import Database
 from services.core.database.reader import DatabaseReader
+from tests.databases import database_url
 
 RECORDS, SIGNED_EVERY = 60, 7
 PEOPLE = ("anna", "王芳", "local")
@@ -42,7 +43,7 @@ class Hours:
 
 def write_log(folder: Path, records: int = RECORDS, *, signed_every: int = SIGNED_EVERY, tail: int = 3) -> AuditLog:
     """Write a log with names, refusals, an erasure and a removal by retention; the last `tail` records are unsigned."""
-    database = Database(f"sqlite:///{folder / 'millpond.db'}")
+    database = Database(database_url(folder))
     database.create_tables()
     log = AuditLog(database, folder / "audit.key", Hours())
     for number in range(records - tail):
@@ -75,7 +76,7 @@ def verified(folder: Path, public_key: Path | None = None) -> Verification:
     """Verify the log in a folder as the command does."""
     key = folder / "audit.key"
     keys = TrustedKeys.read([public_key]) if public_key else TrustedKeys.beside(key)
-    return verify(AuditStore(DatabaseReader(f"sqlite:///{folder / 'millpond.db'}")), keys, LastHead(key))
+    return verify(AuditStore(DatabaseReader(database_url(folder))), keys, LastHead(key))
 
 
 def copied(original: Path, folder: Path) -> Path:

@@ -21,6 +21,7 @@ from services.core.database import Database
 from services.core.errors import BadInputError, ForbiddenError, NotFoundError, StorageError
 from services.core.preferences import Preferences
 from tests.audit.manipulations import verified
+from tests.databases import database_url
 from tests.events import RecordingEventSink
 
 ANNA = Actor("anna", Role.USER, person_id=7)
@@ -45,7 +46,7 @@ def now() -> Moment:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'millpond.db'}", patience=0.1)
+    database = Database(database_url(tmp_path), patience=0.1)
     database.create_tables()
     yield database
     database.close()

@@ -15,6 +15,7 @@ from services.core.database import Database
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 from tests.chat.model_server import ModelServer, model_server
+from tests.databases import database_settings
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,12 @@ class FakeKnowledge:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, ollama_url="http://127.0.0.1:9", gguf_context_tokens=1024)
+    return Settings(
+        data_dir=tmp_path,
+        **database_settings(tmp_path),
+        ollama_url="http://127.0.0.1:9",
+        gguf_context_tokens=1024,
+    )
 
 
 @pytest.fixture

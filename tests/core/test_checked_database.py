@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from services.core.database import Database
 from services.core.database.page_checksums import PageChecksums
+from services.core.database.sqlite import SqliteBackend
 from services.core.errors import DamagedError
 from tests.servers import ROOT, environment
 
@@ -238,7 +239,8 @@ def test_checksums_that_cannot_be_written_are_given_up(closed: Path) -> None:
     database = open_at(closed)
     with database.write() as connection:
         connection.execute(NOTES.insert(), {"text": "before"})
-    checked = database._file
+    assert isinstance(database._backend, SqliteBackend)
+    checked = database._backend._file
     assert checked is not None
 
     def full(_changed: object, _pages: int) -> None:

@@ -7,11 +7,12 @@ import pytest
 
 from services.core.database import Database
 from services.core.preferences import Preferences
+from tests.databases import database_url
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database = Database(database_url(tmp_path))
     database.create_tables()
     yield database
     database.close()
@@ -20,7 +21,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def test_value_survives_a_new_connection(database: Database, tmp_path: Path) -> None:
     """What was set is read back by another process over the same file."""
     Preferences(database).set("chat.model", {"kind": "openai", "名": ["一", 2, None]})
-    again = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    again = Database(database_url(tmp_path))
     try:
         assert Preferences(again).get("chat.model") == {"kind": "openai", "名": ["一", 2, None]}
     finally:

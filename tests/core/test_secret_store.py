@@ -9,13 +9,14 @@ from services.core.database import Database
 from services.core.preferences import Preferences
 from services.core.secret_box import KEY_FILE, SecretBox, UnreadableSecretError
 from services.core.secret_store import SecretStore
+from tests.databases import database_url
 
 MARK = "sk-marker-7Qz9-of-a-secret"
 
 
 @pytest.fixture
 def preferences(tmp_path: Path) -> Iterator[Preferences]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    database = Database(database_url(tmp_path))
     database.create_tables()
     yield Preferences(database)
     database.close()

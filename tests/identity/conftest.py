@@ -7,13 +7,14 @@ import pytest
 
 from services.app.tables import import_tables
 from services.core.database import Database
+from tests.databases import database_url
 from tests.identity.house import House
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     import_tables()
-    database = Database(f"sqlite:///{tmp_path / 'millpond.db'}")
+    database = Database(database_url(tmp_path))
     database.create_tables()
     yield database
     database.close()

@@ -24,7 +24,7 @@ from services.knowledge.parsing.pool import ParserPool
 from services.knowledge.store import ChunkStore
 from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.types import Document, Intake
-from tests.databases import database_url
+from tests.databases import database_settings
 from tests.knowledge.stores import check_terms
 
 DEADLINE = 90.0
@@ -45,7 +45,7 @@ class LibraryHarness:
     ) -> None:
         self.admission = admission or Admission()
         folder.mkdir(parents=True, exist_ok=True)
-        self.settings = Settings(data_dir=folder, **{"database_url": database_url(folder), **settings})
+        self.settings = Settings(data_dir=folder, **{**database_settings(folder), **settings})
         self.database = Database(self.settings.effective_database_url)
         self.database.create_tables()
         self.chunks = ChunkStore(self.database)

@@ -15,12 +15,13 @@ import structlog
 from services.core.database import Database
 from services.core.events import EventKind
 from services.operations.event_log import EventLog
+from tests.databases import database_url
 from tests.servers import ROOT
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}", patience=0.2)
+    database = Database(database_url(tmp_path), patience=0.2)
     database.create_tables()
     yield database
     database.close()
@@ -147,7 +148,7 @@ def test_recording_never_waits_for_the_disk(database: Database) -> None:
 def test_a_locked_file_is_said_once_and_made_up_for(database: Database, tmp_path: Path) -> None:
     """What could not be written stays in RAM and on the page, and is written when that is possible again."""
     events = EventLog(Ticking(), database)
-    with closing(sqlite3.connect(tmp_path / "test.db")) as other, structlog.testing.capture_logs() as lines:
+    with closing(sqlite3.connect(tmp_path / "millpond.db")) as other, structlog.testing.capture_logs() as lines:
         other.execute("BEGIN IMMEDIATE")
         for number in range(3):
             events.record(EventKind.UPLOAD, str(number))
@@ -191,7 +192,7 @@ def test_many_threads_record_while_others_read(database: Database) -> None:
 
 def test_a_clean_end_is_told_from_a_kill(tmp_path: Path) -> None:
     """The next start says in words how the last run ended: not at all, killed, or as it should."""
-    url = f"sqlite:///{tmp_path / 'test.db'}"
+    url = database_url(tmp_path)
     command = [sys.executable, "-m", "tests.operations.recording", url]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -15,6 +15,7 @@ from services.operations.alerts import Alert, AlertKind
 from services.operations.event_log import EventLog
 from services.operations.metrics import Family, Metrics, MetricValue
 from services.operations.webhook import Webhook
+from tests.databases import database_url
 from tests.operations.listener import Listener
 from tests.operations.test_logging import entries_of, lines_of
 from tests.servers import eventually
@@ -67,7 +68,7 @@ def test_a_token_is_not_cut_before_it_is_masked() -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'test.db'}", patience=0.2)
+    database = Database(database_url(tmp_path), patience=0.2)
     database.create_tables()
     yield database
     database.close()
@@ -83,7 +84,7 @@ def test_events_are_masked_on_disk_and_as_they_are_read(database: Database, tmp_
         "年度报告 2024.pdf",
     ]
     events.flush()
-    with closing(sqlite3.connect(tmp_path / "test.db")) as file:
+    with closing(sqlite3.connect(tmp_path / "millpond.db")) as file:
         stored = str(file.execute("SELECT detail, actor FROM events").fetchall())
         assert PHONE not in stored
         assert MAIL not in stored

@@ -39,17 +39,12 @@ class PostgresBackend:
         return []
 
     def connect(self, connections: int) -> Engine:
-        arguments = {
-            "connect_timeout": _CONNECT_SECONDS,
-            "keepalives_idle": _SILENT_SECONDS,
-            "keepalives_interval": 1,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 1000 * _SILENT_SECONDS,
-            "application_name": "millpond",
-        }
-        given = {name: value for name, value in arguments.items() if name not in self._url.query}
         return sa.create_engine(
-            self._url, pool_size=connections, max_overflow=2 * connections, pool_use_lifo=True, connect_args=given
+            self._url,
+            pool_size=connections,
+            max_overflow=2 * connections,
+            pool_use_lifo=True,
+            connect_args=connect_arguments(self._url),
         )
 
     def reader(self, engine: Engine) -> Engine:
@@ -76,16 +71,32 @@ class PostgresBackend:
         """Nothing: the server checks what it reads."""
 
     def error_of(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
-        if isinstance(error, JSONDecodeError):
-            return None
-        code = str(getattr(error.orig, "sqlstate", None) or "")
-        for codes, meant in _MEANINGS:
-            if code.startswith(codes):
-                return meant()
-        return _away() if error.connection_invalidated or not code else None
+        return None if isinstance(error, JSONDecodeError) else error_of(error)
 
     def close(self, engine: Engine) -> None:
         engine.dispose()
+
+
+def connect_arguments(url: sa.URL) -> dict[str, object]:
+    """Return how to connect, but for what the URL says itself."""
+    arguments: dict[str, object] = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "keepalives_idle": _SILENT_SECONDS,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 1000 * _SILENT_SECONDS,
+        "application_name": "millpond",
+    }
+    return {name: value for name, value in arguments.items() if name not in url.query}
+
+
+def error_of(error: DatabaseError) -> MillpondError | None:
+    """Return what an error of the driver means to a user; None where it is a defect of ours."""
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    for codes, meant in _MEANINGS:
+        if code.startswith(codes):
+            return meant()
+    return _away() if error.connection_invalidated or not code else None
 
 
 def _damaged() -> MillpondError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError
 
-from services.core.errors import StorageError
+from services.core.errors import MillpondError, StorageError
 from services.core.i18n import _
 
 
@@ -27,7 +27,19 @@ class DatabaseReader:
             # Beside a log it is read with the log; without one SQLite would leave an empty log there.
             mode = {"mode": "ro"} if log_file.exists() else {"immutable": "1"}
             parsed = parsed.set(database=f"file:{quote(str(path))}", query={**mode, "uri": "true"})
-        self._engine = sa.create_engine(parsed, poolclass=sa.NullPool)
+        self._error_of: Callable[[DatabaseError], MillpondError | None] = lambda _error: None
+        if parsed.get_backend_name() == "postgresql":
+            from services.core.database.postgres import connect_arguments, error_of
+
+            self._error_of = error_of
+            self._engine = sa.create_engine(
+                parsed,
+                poolclass=sa.NullPool,
+                connect_args=connect_arguments(parsed),
+                isolation_level="REPEATABLE READ",
+            )
+        else:
+            self._engine = sa.create_engine(parsed, poolclass=sa.NullPool)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -35,11 +47,15 @@ class DatabaseReader:
 
         Raises:
             StorageError: there is no such database, or it cannot be read.
+            UnavailableError: its server does not answer.
         """
         try:
             with self._engine.connect() as connection:
                 yield connection
         except DatabaseError as error:
+            meant = self._error_of(error)
+            if meant is not None:
+                raise meant from error
             raise StorageError(
                 _("The database cannot be read: {reason}.").format(reason=error.orig),
                 _("Check the path of the data folder, and who may read it."),

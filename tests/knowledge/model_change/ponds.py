@@ -24,6 +24,7 @@ from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.model_change.types import ChangeStage, ModelChangeStatus
+from tests.databases import database_settings
 from tests.events import RecordingEventSink
 from tests.servers import eventually
 
@@ -38,7 +39,10 @@ class Pond:
     def __init__(self, folder: Path, model: str = "", *, work: bool = True, **settings: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = Settings(
-            data_dir=folder, embedding_model=model, **{"chunk_tokens": 60, "chunk_overlap_tokens": 0, **settings}
+            data_dir=folder,
+            **database_settings(folder),
+            embedding_model=model,
+            **{"chunk_tokens": 60, "chunk_overlap_tokens": 0, **settings},
         )
         self.events = RecordingEventSink()
         self.admission = Admission()

@@ -99,6 +99,11 @@ class Database:
         """The file of SQLite; None for another database, and for one in RAM."""
         return self._backend.path
 
+    @property
+    def tables(self) -> list[sa.Table]:
+        """The tables of its schema, those that others refer to before these."""
+        return self._schema.sorted_tables
+
     def create_tables(self) -> None:
         """Create what is missing of the tables, columns and indexes that `store` modules declared on the schema.
 

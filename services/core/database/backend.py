@@ -53,5 +53,5 @@ class Backend(Protocol):
     def error_of(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
         """Return what an error of the driver means to a user; None where it is a defect of ours."""
 
-    def close(self, engine: Engine) -> None:
-        """Close all connections."""
+    def close(self, engine: Engine) -> bool:
+        """Close all connections; return whether that is for good: other files serve whoever comes late."""

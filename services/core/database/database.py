@@ -250,8 +250,7 @@ class Database:
     def close(self) -> None:
         """Close all pooled connections."""
         with self._write_lock:
-            self._closed = True
-            self._backend.close(self.engine)
+            self._closed = self._backend.close(self.engine)
 
     def _meant(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
         """Return what an error of the driver means to a user; None where it is a defect of ours."""

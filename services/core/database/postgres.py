@@ -115,11 +115,12 @@ class PostgresBackend:
     def error_of(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
         return None if isinstance(error, JSONDecodeError) else error_of(error)
 
-    def close(self, engine: Engine) -> None:
+    def close(self, engine: Engine) -> bool:
         holder, self._holder = self._holder, None
         if holder is not None:
             holder.close()
         engine.dispose()
+        return True
 
 
 def connect_arguments(url: sa.URL) -> dict[str, object]:

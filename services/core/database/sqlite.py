@@ -156,7 +156,7 @@ class SqliteBackend:
             )
         return self._damage() if _says_damage(error.orig) else None
 
-    def close(self, engine: Engine) -> None:
+    def close(self, engine: Engine) -> bool:
         file, closed, self._closed = self._file, self._closed, self._file is not None
         complete = False
         if file is not None and not closed:
@@ -164,6 +164,7 @@ class SqliteBackend:
         engine.dispose()
         if file is not None and not closed:
             file.close(complete=complete)
+        return self._closed
 
     def _empty_checked_log(self, file: CheckedFile) -> bool:
         """Move the log into the file and empty it; return whether that was possible."""

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.audit.chain import GENESIS, AuditHead, AuditRecord, HeadKind, record_hash
-from services.core.database import Database, metadata
+from services.core.database import WHOLE, Database, metadata
 from services.core.errors import StorageError
 from services.core.i18n import _
 
@@ -27,7 +27,7 @@ _COLUMNS = tuple(field.name for field in fields(AuditRecord))
 audit = sa.Table(
     "audit",
     metadata,
-    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("seq", WHOLE, primary_key=True, autoincrement=False),
     sa.Column("time", sa.BigInteger, nullable=False, index=True),  # microseconds since 1970, UTC
     sa.Column("actor", sa.String(200), nullable=False),
     sa.Column("person", sa.String(64), nullable=False),
@@ -51,7 +51,7 @@ audit = sa.Table(
 heads = sa.Table(
     "audit_heads",
     metadata,
-    sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("number", WHOLE, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("time", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False, index=True),

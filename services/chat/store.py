@@ -22,7 +22,7 @@ from services.chat.types import (
     Message,
     MessageRole,
 )
-from services.core.database import Database, metadata
+from services.core.database import WHOLE, Database, metadata
 from services.core.kept_column import KeptText
 
 Person = int | None
@@ -36,16 +36,16 @@ conversations = sa.Table(
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),  # seconds since 1970, UTC
     sa.Column("updated_at", sa.Float, nullable=False, index=True),
-    sa.Column("history_turns", sa.Integer, nullable=False),
+    sa.Column("history_turns", WHOLE, nullable=False),
     sa.Column("collection_ids", sa.JSON, nullable=False),
     # Whose it is; null: of the time before there were accounts.
-    sa.Column("person_id", sa.Integer, index=True),
+    sa.Column("person_id", WHOLE, index=True),
 )
 
 messages = sa.Table(
     "messages",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("conversation_id", sa.String(32), sa.ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
     sa.Column("text", sa.Text, nullable=False),
@@ -54,7 +54,7 @@ messages = sa.Table(
     sa.Column("model", sa.Text, nullable=False, default=""),
     sa.Column("citations", sa.Text, nullable=False, default="[]"),  # JSON
     sa.Column("cost", sa.Text, nullable=False, default="{}"),  # JSON
-    sa.Column("feedback", sa.Integer, nullable=False, default=0),
+    sa.Column("feedback", WHOLE, nullable=False, default=0),
     sa.Column("error", KeptText, nullable=False, default=""),
     sa.Column("hint", KeptText, nullable=False, default=""),
     sa.Column("finish_reason", sa.String(20), nullable=False, server_default=FinishReason.STOP.value),
@@ -71,11 +71,11 @@ messages = sa.Table(
 citations_of = sa.Table(
     "citations_of",
     metadata,
-    sa.Column("document_id", sa.Integer, primary_key=True),
+    sa.Column("document_id", WHOLE, primary_key=True),
     sa.Column("message_id", sa.ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, index=True),
     sa.Column("deleted", sa.Boolean, nullable=False, default=False),
     # Where the document was when it was deleted; null: it is there, or nobody knows any more.
-    sa.Column("collection_id", sa.Integer),
+    sa.Column("collection_id", WHOLE),
 )
 _STORED_CITATIONS = (
     "INSERT OR IGNORE INTO citations_of(document_id, message_id, deleted)"

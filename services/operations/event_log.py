@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.core.database import Database, metadata
+from services.core.database import WHOLE, Database, metadata
 from services.core.errors import MillpondError, StorageError
 from services.core.events import EventKind, unnamed_file
 from services.core.i18n import _
@@ -35,7 +35,7 @@ _MOST_NAMES = 500  # in one query
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", WHOLE, primary_key=True, autoincrement=False),
     sa.Column("time", sa.Float, nullable=False, index=True),  # seconds since 1970, UTC
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("detail", KeptText, nullable=False),

@@ -1,5 +1,5 @@
 """The database: transactions (`database.py`) over SQLite (`sqlite.py`) or PostgreSQL (`postgres.py`)."""
 
-from services.core.database.database import Database, metadata
+from services.core.database.database import WHOLE, Database, metadata
 
-__all__ = ["Database", "metadata"]
+__all__ = ["WHOLE", "Database", "metadata"]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 metadata = sa.MetaData()
+# SQLite's integers have 64 bits; a number that a client sends must not be out of range in the other database alone.
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _REMOVED = "millpond removed"
 _BOOKKEEPING = ("UPDATE counters", "DELETE FROM counters")  # numbers only
 

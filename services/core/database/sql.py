@@ -51,6 +51,23 @@ def _numbers_in_postgres(element: listed_numbers, compiler: SQLCompiler, **kwarg
     return f"(SELECT CAST(number AS bigint) FROM unnest(string_to_array(nullif({text}, ''), ',')) AS number)"  # noqa: S608 - as above
 
 
+class place_of(GenericFunction[int]):  # noqa: N801 - as above
+    """Where a text begins in another one, counted from 1; 0: nowhere. `place_of(text, part)`."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(place_of, "sqlite")
+def _place_in_sqlite(element: place_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(place_of, "postgresql")
+def _place_in_postgres(element: place_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **kwargs)})"
+
+
 def insert_or_add(connection: Connection, table: sa.TableClause, key: Iterable[str], sums: Iterable[str]) -> sa.Insert:
     """Return an INSERT that, where there is a row with that key, adds the values of the columns `sums` to its own.
 

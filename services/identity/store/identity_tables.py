@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.core.database import metadata
+from services.core.database import WHOLE, metadata
 
 
 def _person() -> sa.Column[int]:
@@ -14,7 +14,7 @@ def _person() -> sa.Column[int]:
 people = sa.Table(
     "people",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("name", sa.String(100), nullable=False),
     sa.Column("name_key", sa.String(300), nullable=False, unique=True),  # NFKC and case folded
     sa.Column("display_name", sa.String(200), nullable=False),
@@ -32,7 +32,7 @@ people = sa.Table(
 recovery_codes = sa.Table(
     "recovery_codes",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     _person(),
     sa.Column("sha256", sa.LargeBinary(32), nullable=False),
     sa.Column("used_at", sa.Float),
@@ -50,7 +50,7 @@ identities = sa.Table(
 groups = sa.Table(
     "groups",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("name", sa.String(100), nullable=False),
     sa.Column("name_key", sa.String(300), nullable=False, unique=True),
     sqlite_autoincrement=True,
@@ -67,15 +67,15 @@ memberships = sa.Table(
 grants = sa.Table(
     "grants",
     metadata,
-    sa.Column("collection_id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("grantee", sa.Integer, primary_key=True, autoincrement=False, index=True),
-    sa.Column("level", sa.Integer, nullable=False),
+    sa.Column("collection_id", WHOLE, primary_key=True, autoincrement=False),
+    sa.Column("grantee", WHOLE, primary_key=True, autoincrement=False, index=True),
+    sa.Column("level", WHOLE, nullable=False),
 )
 
 sessions = sa.Table(
     "sessions",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("sha256", sa.LargeBinary(32), nullable=False, unique=True),  # of the token
     _person(),
     sa.Column("created_at", sa.Float, nullable=False),
@@ -89,7 +89,7 @@ sessions = sa.Table(
 api_tokens = sa.Table(
     "api_tokens",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("sha256", sa.LargeBinary(32), nullable=False, unique=True),
     _person(),
     sa.Column("name", sa.String(100), nullable=False),
@@ -106,7 +106,7 @@ usage = sa.Table(
     "usage",
     metadata,
     sa.Column("person_id", sa.ForeignKey("people.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("day", sa.Integer, primary_key=True, index=True),  # in UTC, counted from 1970
+    sa.Column("day", WHOLE, primary_key=True, index=True),  # in UTC, counted from 1970
     sa.Column("questions", sa.BigInteger, nullable=False),
     sa.Column("tokens", sa.BigInteger, nullable=False),
     sa.Column("documents", sa.BigInteger, nullable=False),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Row
 
 from services.core.database import Database
+from services.core.database.sql import place_of
 from services.knowledge.store.id_lists import WANTED, id_list
 from services.knowledge.store.tables import chunk_vectors, chunks, documents, revisions, sections
 from services.knowledge.text.kinds import TextKind
@@ -276,7 +277,7 @@ class ContentStore:
         """Return a document's first chunk that contains `text` exactly, or None."""
         query = (
             _chunks(readable)
-            .where(documents.c.id == document_id, sa.func.instr(chunks.c.text, text) > 0)
+            .where(documents.c.id == document_id, place_of(chunks.c.text, text) > 0)
             .order_by(chunks.c.position)
             .limit(1)
         )

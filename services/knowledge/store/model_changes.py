@@ -68,7 +68,8 @@ _NEXT = (
 # The addition keeps SQLite from reading the wide rows in the order of ids: a narrow index has all that is counted.
 _COUNT = (
     sa.select(
-        sa.func.count(), sa.func.coalesce(sa.func.sum(sa.cast(chunks.c.id + 0 > sa.bindparam("after"), sa.Integer)), 0)
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(sa.case((chunks.c.id + 0 > sa.bindparam("after"), 1), else_=0)), 0),
     )
     .select_from(chunks)
     .join(revisions, revisions.c.id == chunks.c.revision_id)

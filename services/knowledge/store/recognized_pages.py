@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from services.core.database import Database
+from services.core.database import WHOLE, Database
 from services.knowledge.recognition.recognized import RecognizedPage, packed_words, unpacked_words
 from services.knowledge.store.rights import Readable, only_readable
 from services.knowledge.store.tables import documents, recognized_pages
 
-_ID: sa.BindParameter[int] = sa.bindparam("revision", type_=sa.Integer)
+_ID: sa.BindParameter[int] = sa.bindparam("revision", type_=WHOLE)
 _COLUMNS = ("page", "confidence", "least_confidence", "words")
 _COPY = recognized_pages.insert().from_select(
     ["revision_id", *_COLUMNS],
-    sa.select(sa.bindparam("target", type_=sa.Integer), *(recognized_pages.c[name] for name in _COLUMNS)).where(
+    sa.select(sa.bindparam("target", type_=WHOLE), *(recognized_pages.c[name] for name in _COLUMNS)).where(
         recognized_pages.c.revision_id == _ID
     ),
 )

@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from services.core.database import WHOLE
 from services.knowledge.store.chunks import Ids, Vectors
 from services.knowledge.store.lexical_index import lexical_index
 from services.knowledge.store.recognized_pages import drop_pages
@@ -26,7 +27,7 @@ from services.knowledge.types import ChunkDraft, Section
 # Chunks of a revision that is deleted in one transaction; a larger one is deleted in portions, see `left_over`.
 AT_ONCE_CHUNKS = 1024
 # Statements are built once: for a small file, building them would cost more than executing them.
-_ID: sa.BindParameter[int] = sa.bindparam("revision", type_=sa.Integer)
+_ID: sa.BindParameter[int] = sa.bindparam("revision", type_=WHOLE)
 _COPIED = ("position", "tokens", "page", "sheet", "heading", "vector", "text", "terms", "kind", "metadata")
 _COPIED_SECTIONS = ("position", "page", "sheet", "heading", "text")
 _INSERT_CHUNKS = chunks.insert()
@@ -49,15 +50,15 @@ _BESIDE = (
 _COPY_RANGE = chunks.insert().from_select(
     ["id", "revision_id", *_COPIED],
     sa.select(
-        sa.bindparam("base", type_=sa.Integer) + chunks.c.position,
-        sa.bindparam("target", type_=sa.Integer),
+        sa.bindparam("base", type_=WHOLE) + chunks.c.position,
+        sa.bindparam("target", type_=WHOLE),
         *(sa.func.coalesce(_BESIDE, chunks.c.vector) if name == "vector" else chunks.c[name] for name in _COPIED),
     ).where(_RANGE),
 )
 _SET_TERMS = chunks.update().where(chunks.c.id == sa.bindparam("chunk")).values(terms=sa.bindparam("new_terms"))
 _COPY_SECTIONS = sections.insert().from_select(
     ["revision_id", *_COPIED_SECTIONS],
-    sa.select(sa.bindparam("target", type_=sa.Integer), *(sections.c[name] for name in _COPIED_SECTIONS)).where(
+    sa.select(sa.bindparam("target", type_=WHOLE), *(sections.c[name] for name in _COPIED_SECTIONS)).where(
         sections.c.revision_id == _ID,
         sections.c.position >= sa.bindparam("start"),
         sections.c.position < sa.bindparam("end"),

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.types import TypeDecorator
 
-from services.core.database import metadata
+from services.core.database import WHOLE, metadata
 from services.core.kept_column import KeptText
 
 
@@ -36,7 +36,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 collections = sa.Table(
     "collections",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("name", sa.String(255), nullable=False, unique=True),
     # It is being deleted, with its documents or with the answers that quote them, too (`CollectionEnd`); null means no.
     sa.Column("deleting", sa.String(20)),
@@ -46,17 +46,17 @@ collections = sa.Table(
 documents = sa.Table(
     "documents",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("collection_id", sa.ForeignKey("collections.id"), nullable=False),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
     # The person who added it, for display; null where it was not a person with an account.
-    sa.Column("added_by", sa.Integer),
+    sa.Column("added_by", WHOLE),
     # It came only with other documents, see `attachments`, and goes with the last of them; null means no.
     sa.Column("attached", sa.Boolean),
     # The revision that is searched, and the newest one, which may be under construction or have failed.
-    sa.Column("active_revision_id", sa.Integer, index=True),
-    sa.Column("newest_revision_id", sa.Integer, index=True),
+    sa.Column("active_revision_id", WHOLE, index=True),
+    sa.Column("newest_revision_id", WHOLE, index=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("collection_id", "name"),
@@ -77,25 +77,25 @@ attachments = sa.Table(
 revisions = sa.Table(
     "revisions",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False, index=True),
     # Counts the contents that the document's name has had; re-chunking does not change it.
-    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("version", WHOLE, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False, index=True),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     # Name of the original in the file store; empty when it was not kept.
     sa.Column("stored", sa.String(64), nullable=False, index=True),
     sa.Column("media_type", sa.String(200), nullable=False, default=""),
-    sa.Column("pages", sa.Integer, nullable=False, default=0),
-    sa.Column("chunks", sa.Integer, nullable=False, default=0),
+    sa.Column("pages", WHOLE, nullable=False, default=0),
+    sa.Column("chunks", WHOLE, nullable=False, default=0),
     # What the parser left out or put in: (kind, count, place) of each note, see `services.knowledge.notes`.
     sa.Column("notes", sa.JSON(none_as_null=True)),
     # How sure text recognition was: count, pages, mean and least confidence, page of that; null where it read nothing.
     sa.Column("recognition", sa.JSON(none_as_null=True)),
-    sa.Column("chunk_tokens", sa.Integer, nullable=False),
-    sa.Column("overlap", sa.Integer, nullable=False),
+    sa.Column("chunk_tokens", WHOLE, nullable=False),
+    sa.Column("overlap", WHOLE, nullable=False),
     # So many of its first chunks are in `chunk_terms` before it is active, or still are after it was; null means none.
-    sa.Column("terms_indexed", sa.Integer),
+    sa.Column("terms_indexed", WHOLE),
     # What made the vectors: `Embedder.fingerprint`; empty until the revision is ready.
     sa.Column("fingerprint", sa.String(200), nullable=False, default=""),
     sa.Column("created_at", UtcDateTime, nullable=False),
@@ -106,8 +106,8 @@ sections = sa.Table(
     "sections",
     metadata,
     sa.Column("revision_id", sa.ForeignKey("revisions.id"), primary_key=True),
-    sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("page", sa.Integer),
+    sa.Column("position", WHOLE, primary_key=True),
+    sa.Column("page", WHOLE),
     sa.Column("sheet", sa.String(255), nullable=False, default=""),
     sa.Column("heading", sa.JSON, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
@@ -119,7 +119,7 @@ recognized_pages = sa.Table(
     "recognized_pages",
     metadata,
     sa.Column("revision_id", sa.ForeignKey("revisions.id"), primary_key=True),
-    sa.Column("page", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("page", WHOLE, primary_key=True, autoincrement=False),
     sa.Column("confidence", sa.Float, nullable=False),
     sa.Column("least_confidence", sa.Float, nullable=False),
     sa.Column("words", sa.LargeBinary, nullable=False),
@@ -128,11 +128,11 @@ recognized_pages = sa.Table(
 chunks = sa.Table(
     "chunks",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", WHOLE, primary_key=True, autoincrement=False),
     sa.Column("revision_id", sa.ForeignKey("revisions.id"), nullable=False),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("tokens", sa.Integer, nullable=False),
-    sa.Column("page", sa.Integer),
+    sa.Column("position", WHOLE, nullable=False),
+    sa.Column("tokens", WHOLE, nullable=False),
+    sa.Column("page", WHOLE),
     sa.Column("sheet", sa.String(255), nullable=False, default=""),
     sa.Column("heading", sa.JSON, nullable=False),
     # float32, little-endian, normalised.
@@ -152,21 +152,21 @@ chunks = sa.Table(
 jobs = sa.Table(
     "jobs",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", WHOLE, primary_key=True),
     sa.Column("document_id", sa.ForeignKey("documents.id"), nullable=False, index=True),
-    sa.Column("revision_id", sa.Integer, index=True),
+    sa.Column("revision_id", WHOLE, index=True),
     sa.Column("kind", sa.String(20), nullable=False),
     # queued, working, ready, failed or cancelled; the progress of "working" is in `ProgressBoard`.
     sa.Column("state", sa.String(20), nullable=False, index=True),
     sa.Column("error", KeptText, nullable=False, default=""),
     sa.Column("hint", KeptText, nullable=False, default=""),
     # How often the job was claimed; a worker with an older number has lost it.
-    sa.Column("run", sa.Integer, nullable=False, default=0),
+    sa.Column("run", WHOLE, nullable=False, default=0),
     # How often the process died while the job was active.
-    sa.Column("crashes", sa.Integer, nullable=False, default=0),
+    sa.Column("crashes", WHOLE, nullable=False, default=0),
     # How often the process that read its file died with it, and whether it waits behind others for that, or for taking
     # long.
-    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("deaths", WHOLE, nullable=False, server_default="0"),
     sa.Column("behind", sa.Boolean, nullable=False, server_default=sa.false()),
     # Who handed the file in, and with which others: the queue is shared among people, then among what each handed in.
     sa.Column("owner", sa.String(255), nullable=False, server_default=""),
@@ -223,7 +223,7 @@ embedder_trust = sa.Table(
     sa.Column("fingerprint", sa.String(200), primary_key=True),
     sa.Column("script", sa.String(50), primary_key=True),
     sa.Column("trust", sa.Float, nullable=False),
-    sa.Column("samples", sa.Integer, nullable=False),
+    sa.Column("samples", WHOLE, nullable=False),
 )
 
 _TERMS_INDEX = (

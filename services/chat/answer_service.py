@@ -20,7 +20,7 @@ from services.chat.answer_draft import AnswerDraft, AnswerTask, Step
 from services.chat.answer_generator import AnswerGenerator
 from services.chat.answer_masking import AnswerMask
 from services.chat.answer_stream import AnswerStream, StreamWorker
-from services.chat.citations import is_blank, sanitize
+from services.chat.citations import sanitize
 from services.chat.conversation_locks import ConversationLock, ConversationLocks
 from services.chat.conversations import Conversations
 from services.chat.history_window import turns_from_messages
@@ -378,7 +378,7 @@ def checked_question(question: str, limit: int) -> str:
             ),
             _("Shorten it, or add the text as a document and ask about it."),
         )
-    if is_blank(question):
+    if not any(map(str.isalnum, question)):  # there would be nothing to look for
         raise BadInputError(_("The question is empty."), _("Enter a question."))
     return sanitize(question).strip()
 

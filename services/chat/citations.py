@@ -162,11 +162,6 @@ def sanitize(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def is_blank(text: str) -> bool:
-    """Return whether `text` has nothing visible: only white space, control and format characters."""
-    return all(c.isspace() or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Cn"} for c in text)
-
-
 def sentences(text: str) -> list[str]:
     """Split `text` after sentence ends and line ends; every piece is a substring of it."""
     pieces: list[str] = []

@@ -99,6 +99,7 @@ def test_nothing_relevant_is_said_instead_of_guessed(
     [
         ("", BadInputError),
         (" \t\n\u3000\u200b\u200f", BadInputError),
+        ("\U000e6977\u00ae ?!", BadInputError),
         ("x" * 4001, TooLargeError),
         ("x" * 100_000, TooLargeError),
     ],

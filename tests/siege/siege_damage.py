@@ -153,16 +153,18 @@ def _serve(work: Path, base: Path, case: Case | None) -> dict[str, Any]:
         return found
     found["seconds"] = time.monotonic() - began
     found["outcome"] = "ready"
-    found["answers"] = _answers(server)
-    found["said"] = _said(server)
+    found["answers"], refused = _answers(server)
+    found["said"] = [*refused, *_said(server)]
     found["code"] = server.stop()
     found["log"] = log.read_text()
     found["said"] += [line for line in found["log"].splitlines() if "damaged" in line]
     return found
 
 
-def _answers(server: Server) -> list[Any]:
+def _answers(server: Server) -> tuple[list[Any], list[str]]:
+    """Return what there is, and the words with which originals were refused for being damaged."""
     client = server.client
+    refused = []
     found: list[Any] = []
     for question in QUESTIONS:
         answer = client.post("/api/search", json={"query": question, "k": 3})
@@ -172,9 +174,11 @@ def _answers(server: Server) -> list[Any]:
         chunks = client.get(f"/api/documents/{document['id']}/chunks")
         original = client.get(f"/api/documents/{document['id']}/original")
         found.append([document["name"], document["status"], chunks.text, original.status_code, original.content.hex()])
+        if original.is_error and "damaged" in original.json()["detail"]:
+            refused.append(original.json()["detail"])
     found.append([each["title"] for each in client.get("/api/conversations").json()["conversations"]])
     found.append(client.get("/api/collector").json()["kept"])
-    return found
+    return found, refused
 
 
 def _said(server: Server) -> list[str]:

@@ -1,0 +1,81 @@
+"""Real Millpond nodes for a front, each over a data folder of its own, always at the same port."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.knowledge.bundled_models import MINILM
+from tests.front.fronts import free_ports
+from tests.servers import Server, spawn
+
+
+class Nodes:
+    """Nodes by name. What happens to one is over when `up` has been called."""
+
+    def __init__(self, folder: Path, names: str) -> None:
+        self._folder = folder
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._running: dict[str, Server] = {}
+
+    def __getitem__(self, name: str) -> Server:
+        return self._running[name]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where they listen."""
+        return {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
+
+    def settings(self, name: str) -> dict[str, object]:
+        """Return what a node is told."""
+        return {
+            "data_dir": self._folder / name,
+            "port": self._ports[name],
+            "trusted_proxies": "127.0.0.1",
+            "restarted_by": "service",
+            "embedding_model": MINILM,
+        }
+
+    def up(self) -> None:
+        """Start those that do not run, let those go on that were held, and wait until all are ready."""
+        for name, port in self._ports.items():
+            server = self._running.get(name)
+            if server is not None and server.process.poll() is None:
+                os.kill(server.process.pid, signal.SIGCONT)
+                continue
+            if server is not None:
+                server.client.close()
+            told = {key: value for key, value in self.settings(name).items() if key not in {"data_dir", "port"}}
+            self._running[name] = spawn(self._folder / name, arguments=("--port", str(port)), **told)
+        for server in self._running.values():
+            server.wait_ready()
+
+    def kill(self, name: str) -> None:
+        """End a node as if its machine had died; returns when it is gone."""
+        self._running[name].process.kill()
+        self._running[name].process.wait()
+
+    def hold(self, name: str) -> None:
+        """Have a node hang: its connections stay, and nothing answers."""
+        os.kill(self._running[name].process.pid, signal.SIGSTOP)
+
+    def down(self) -> None:
+        """End all of them."""
+        for server in self._running.values():
+            if server.process.poll() is None:
+                os.kill(server.process.pid, signal.SIGCONT)
+            server.stop()
+
+
+@contextmanager
+def running_nodes(folder: Path, names: str = "ab") -> Iterator[Nodes]:
+    """Nodes that are ready; they end with the block."""
+    nodes = Nodes(folder, names)
+    try:
+        nodes.up()
+        yield nodes
+    finally:
+        nodes.down()

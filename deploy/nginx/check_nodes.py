@@ -2,7 +2,7 @@
 """Has nginx serve by the Millpond nodes that are ready: open-source nginx does not look by itself.
 
 Asks each node's /readyz twice a second. When one comes or goes, nginx's file of nodes is written anew and nginx told to
-read it. `--once` writes it with all nodes and ends. It needs Python 3.11 and nothing else, and runs beside nginx:
+read it. `--once` writes it with all nodes, for nginx alone, and ends. It needs Python 3.11 and nothing else:
 
     check_nodes.py a=10.0.0.11:8501 b=10.0.0.12:8501 --file /etc/nginx/millpond/nodes.conf --pid /run/nginx.pid
 """
@@ -51,14 +51,19 @@ class Node:
         return cls(name, address)
 
 
-def configuration(nodes: Sequence[Node], serving: Collection[Node]) -> str:
-    """Return nginx's file of nodes: how many there are, who of them serves, and how a browser stays with its node."""
+def configuration(nodes: Sequence[Node], serving: Collection[Node], *, checked: bool = True) -> str:
+    """Return nginx's file of nodes: which there are, who of them serves, and how a browser stays with its node.
+
+    Not `checked`: nginx finds out alone who is gone. Where that is known it must not: by a request or two that a node
+    cannot answer it would take that node for gone, and by the next ones all of them.
+    """
+    rule = "max_fails=0" if checked else "max_fails=3 fail_timeout=2s"
     using = [node for node in nodes if node in serving] or list(nodes)
     lines = ["# Written by check_nodes.py; $millpond_nodes is who serves a request, $millpond_node who served it."]
 
     def upstream(name: str, servers: Sequence[tuple[Node, str]]) -> None:
         lines.append(f"upstream {name} {{\n    zone {name} 64k;")
-        lines.extend(f"    server {node.address} max_fails=1 fail_timeout=1s{role};" for node, role in servers)
+        lines.extend(f"    server {node.address} {rule}{role};" for node, role in servers)
         lines.append("}")
 
     upstream("millpond_any", [(node, "") for node in using])
@@ -219,7 +224,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="write the file with all nodes, and end")
     given = parser.parse_args()
     if given.once:
-        write(given.file, configuration(given.nodes, given.nodes))
+        write(given.file, configuration(given.nodes, given.nodes, checked=False))
         return 0
     checker = Checker(
         given.nodes, given.file, lambda: signal_nginx(given.pid), every=given.every, timeout=given.timeout

@@ -22,18 +22,24 @@ SHARED = "10.0.0.10"
 MACHINES = {"a": "10.0.0.5", "b": "10.0.0.6"}
 
 
+def checked(folder: Path, changes: dict[str, str]) -> str:
+    """Return what keepalived says of the file with changes; "": it takes it."""
+    network = next((each.name for each in Path("/sys/class/net").iterdir() if each.name != "lo"), None)
+    if network is None:
+        pytest.skip("there is no network but loopback, which keepalived refuses")
+    config = folder / "keepalived.conf"
+    config.write_text(changed(CONFIG.read_text(), {"eth0": network, **changes}))
+    command = [tool("keepalived"), "--config-test", "--use-file", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # Where a file has a check, 2.2.7 ends itself with SIGTERM after it has said what is wrong, if anything.
+    assert done.returncode in {0, -signal.SIGTERM} or done.stderr, done
+    return done.stderr
+
+
 def test_keepalived_takes_the_file(tmp_path: Path) -> None:
     """A mistake in it would be found out when the address is needed."""
-    config = tmp_path / "keepalived.conf"
-    config.write_text(changed(CONFIG.read_text(), {"eth0": "lo"}))
-    done = subprocess.run(
-        [tool("keepalived"), "--config-test", "--use-file", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert checked(tmp_path, {}) == ""
+    assert "priorty" in checked(tmp_path, {"priority 100": "priorty 100"})
 
 
 class Machine:

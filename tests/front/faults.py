@@ -16,7 +16,8 @@ from tests.front.pages import opened_page
 from tests.servers import ROOT, environment, eventually
 
 WARM_REQUESTS = 30
-_LATER_SECONDS = GRACE_SECONDS + 1.5
+_LATER_SECONDS = GRACE_SECONDS + 1.0
+_FAULTY = "b"
 _DRAIN_SECONDS = 60.0
 
 
@@ -53,18 +54,19 @@ def drained(nodes: Nodes, name: str) -> None:
 
 def noticed(front: Front, nodes: Nodes, fault: Callable[[Nodes, str], None], *, page_patience: float = 10.0) -> Noticed:
     """Have clients ask and a page open on node b while that one has a fault; it is over when `nodes.up` is called."""
-    page = opened_page(front, "b")
+    page = opened_page(front, _FAULTY)
     try:
         with Asking(front) as asking:
             eventually(lambda: min(asking.nodes()["a"], asking.nodes()["b"]) >= WARM_REQUESTS, what="answers of both")
             began = time.monotonic()
-            fault(nodes, "b")
+            fault(nodes, _FAULTY)
             page_seconds = float("inf")
             if page.wait_until_lost(page_patience):
                 page.open_again(page_patience)
                 page_seconds = time.monotonic() - began
                 assert page.node == "a"
             eventually(lambda: time.monotonic() > began + _LATER_SECONDS, what="the time after it")
+            nodes.let_go(_FAULTY)  # whoever waits there still is answered now
         return Noticed(asking.outcome(began), page_seconds)
     finally:
         page.close()

@@ -42,12 +42,10 @@ class Nodes:
     def up(self) -> None:
         """Start those that do not run, let those go on that were held, and wait until all are ready."""
         for name, port in self._ports.items():
-            server = self._running.get(name)
-            if server is not None and server.process.poll() is None:
-                os.kill(server.process.pid, signal.SIGCONT)
+            if self.let_go(name):
                 continue
-            if server is not None:
-                server.client.close()
+            if name in self._running:
+                self._running[name].client.close()
             told = {key: value for key, value in self.settings(name).items() if key not in {"data_dir", "port"}}
             self._running[name] = spawn(self._folder / name, arguments=("--port", str(port)), **told)
         for server in self._running.values():
@@ -62,11 +60,18 @@ class Nodes:
         """Have a node hang: its connections stay, and nothing answers."""
         os.kill(self._running[name].process.pid, signal.SIGSTOP)
 
+    def let_go(self, name: str) -> bool:
+        """Let a node go on that was held; return whether it runs."""
+        server = self._running.get(name)
+        if server is None or server.process.poll() is not None:
+            return False
+        os.kill(server.process.pid, signal.SIGCONT)
+        return True
+
     def down(self) -> None:
         """End all of them."""
-        for server in self._running.values():
-            if server.process.poll() is None:
-                os.kill(server.process.pid, signal.SIGCONT)
+        for name, server in self._running.items():
+            self.let_go(name)
             server.stop()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ class Page:
     node: str
     cookie: str
     _socket: ClientConnection | None = field(default=None, init=False)
+    _closing: ExitStack = field(default_factory=ExitStack, init=False)
 
     def open(self) -> None:
         """Connect and have the page run once.
@@ -33,7 +35,7 @@ class Page:
             WebSocketException, OSError: it cannot be done at the moment.
         """
         self.close()
-        self._socket = connect(
+        opening = connect(
             self.front.url.replace("http", "ws", 1) + "/_stcore/stream",
             subprotocols=[Subprotocol("streamlit")],
             origin=Origin(f"https://{urlsplit(self.front.url).netloc}"),
@@ -42,6 +44,7 @@ class Page:
             ssl=self.front.trusted,
             open_timeout=_OPEN_SECONDS,
         )
+        self._socket = self._closing.enter_context(opening)
         assert self._socket.response is not None
         headers = self._socket.response.headers
         self.node = headers["X-Millpond-Node"]
@@ -74,8 +77,7 @@ class Page:
                 return
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
+        self._closing.close()
 
 
 def opened_page(front: Front, node: str = "") -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECONDS = 20.0
@@ -19,7 +19,7 @@ class StandIn(ThreadingHTTPServer):
         seen: how often which request came, checks left out.
         arrived: the first part of an upload is there.
         go_on: a stream may go on.
-        left: a client has gone in the middle of a stream.
+        left: a client has gone before it had its answer.
     """
 
     daemon_threads = True
@@ -50,11 +50,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._check()
             return
         self._count()
-        match self.path.partition("?")[0]:
+        match self.path:
             case "/pieces":
                 self._stream()
             case "/drop":
                 self.close_connection = True
+            case "/slow":
+                self._wait_until_left()
             case "/away":
                 self._answer(503, f"{self.server.name} is busy")
             case _:
@@ -104,9 +106,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self._piece(b"data: one\n\n")
-        if self.path.endswith("?wait"):
-            self._wait_until_left()
-            return
         assert self.server.go_on.wait(SECONDS)
         self._piece(b"data: two\n\n")
         self.wfile.write(b"0\r\n\r\n")
@@ -114,8 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _wait_until_left(self) -> None:
         self.close_connection = True
         self.connection.settimeout(SECONDS)
-        if self.connection.recv(1) == b"":
-            self.server.left.set()
+        with suppress(ConnectionResetError):
+            assert self.connection.recv(1) == b""
+        self.server.left.set()
 
     def _piece(self, content: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))

@@ -102,7 +102,7 @@ soak: browser ## Prove flat memory beside a naive baseline; spread over hours: S
 siege: $(VENV)/.test-installed ## Attack a running server: connections, kills, damage, hostile files; SIEGE_ARGS="connections"
 	$(BIN)/python -m tests.siege $(SIEGE_ARGS)
 
-front: programs $(VENV)/.model ## Measure what is noticed when a node behind HAProxy or nginx goes; FRONT_ARGS="--rounds 1"
+front: browser programs $(VENV)/.model ## Measure what is noticed when a node behind HAProxy or nginx goes; FRONT_ARGS="--rounds 1"
 	$(BIN)/python -m tests.front $(FRONT_ARGS)
 
 migration: $(VENV)/.test-installed ## Write the next change of the database's schema: MESSAGE="people and groups"

@@ -100,24 +100,19 @@ def ask(node: Node, seconds: float) -> Answer:
 
 @dataclass
 class Watched:
-    """A node and what its last answers come to: one that says it is not ready is out at once, as it says so."""
+    """A node and what its answers come to: out at once, in again after `rise` answers that say it is ready."""
 
     node: Node
-    fall: int
     rise: int
     state: Answer = Answer.READY
-    _against: int = 0
+    _ready: int = 0
 
     def heard(self, answer: Answer) -> bool:
         """Take in an answer; return whether the state has changed."""
-        if answer is self.state:
-            self._against = 0
+        self._ready = self._ready + 1 if answer is Answer.READY else 0
+        if answer is self.state or 0 < self._ready < self.rise:
             return False
-        self._against += 1
-        needed = self.rise if answer is Answer.READY else self.fall if answer is Answer.NONE else 1
-        if self._against < needed:
-            return False
-        self.state, self._against = answer, 0
+        self.state = answer
         return True
 
 
@@ -138,20 +133,19 @@ class Checker:
         file: what nginx includes.
         reload: tells nginx to read it; where it raises OSError, it is told again.
         every, timeout: seconds between two checks of a node, and for one.
-        fall, rise: so many checks in a row without an answer take a node out, so many answers bring it back.
+        rise: so many checks in a row bring a node back.
     """
 
     nodes: Sequence[Node]
     file: Path
     reload: Callable[[], None]
     every: float = 0.5
-    timeout: float = 0.5
-    fall: int = 2
+    timeout: float = 1.2
     rise: int = 2
     ended: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._watched = [Watched(node, self.fall, self.rise) for node in self.nodes]
+        self._watched = [Watched(node, self.rise) for node in self.nodes]
         self._changed = threading.Event()
         self._changed.set()
         self._lock = threading.Lock()
@@ -177,9 +171,7 @@ class Checker:
             if changed:
                 print(f"{watched.node.name} ({watched.node.address}): {before.value} -> {answer.value}", flush=True)
                 self._changed.set()
-            # After a check that failed the next one comes soon.
-            rest = 0.1 if answer is Answer.NONE and watched.state is not Answer.NONE else self.every
-            self.ended.wait(max(0.0, rest if rest < self.every else began + rest - time.monotonic()))
+            self.ended.wait(max(0.0, began + self.every - time.monotonic()))
 
     def _apply(self) -> None:
         with self._lock:
@@ -220,7 +212,7 @@ def main() -> int:
     parser.add_argument("--file", type=Path, required=True, help="what nginx includes")
     parser.add_argument("--pid", type=Path, default=Path("/run/nginx.pid"), help="nginx's process id")
     parser.add_argument("--every", type=float, default=0.5, help="seconds between two checks of a node")
-    parser.add_argument("--timeout", type=float, default=0.5, help="seconds for one check")
+    parser.add_argument("--timeout", type=float, default=1.2, help="seconds for one check")
     parser.add_argument("--once", action="store_true", help="write the file with all nodes, and end")
     given = parser.parse_args()
     if given.once:

@@ -31,21 +31,13 @@ def test_who_is_out_is_nowhere_but_in_the_names() -> None:
     assert '8502$" b;' in text
 
 
-def test_one_late_answer_takes_no_node_out() -> None:
-    """A busy moment would cut a node off; one that hangs would stay."""
-    watched = Watched(A, fall=2, rise=2)
-    assert [watched.heard(each) for each in (Answer.NONE, Answer.READY, Answer.NONE, Answer.NONE)] == [
-        False,
-        False,
-        False,
-        True,
-    ]
-    assert [watched.heard(Answer.READY) for _number in range(2)] == [False, True]
-
-
-def test_who_says_that_it_is_not_ready_is_out_at_once() -> None:
-    """A node that drains refuses new work soon after it has said so."""
-    assert Watched(A, fall=2, rise=2).heard(Answer.NOT_READY)
+def test_a_node_is_out_at_once_and_back_when_it_is_steady() -> None:
+    """A node that drains refuses new work soon after it has said so; one that starts and ends again and again would be
+    given work each time."""
+    watched = Watched(A, rise=2)
+    said = (Answer.NOT_READY, Answer.NONE, Answer.READY, Answer.NONE, Answer.READY, Answer.READY, Answer.READY)
+    assert [watched.heard(each) for each in said] == [True, True, False, False, False, True, False]
+    assert watched.state is Answer.READY
 
 
 @pytest.mark.parametrize(
@@ -59,7 +51,7 @@ def test_who_says_that_it_is_not_ready_is_out_at_once() -> None:
 )
 def test_who_serves(states: tuple[Answer, Answer], expected: list[Node]) -> None:
     """With none ready one that lives says why; nginx takes no file without a node."""
-    watched = [Watched(node, 2, 2, state) for node, state in zip((A, B), states, strict=True)]
+    watched = [Watched(node, 2, state) for node, state in zip((A, B), states, strict=True)]
     assert serving(watched) == expected
 
 

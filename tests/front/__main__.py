@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.front.browser import browser_seconds
 from tests.front.faults import Noticed, drained, hung, killed, noticed
 from tests.front.fronts import Run, haproxy, nginx_alone, nginx_with_checks
 from tests.front.nodes import Nodes, running_nodes
@@ -49,6 +50,10 @@ def main() -> int:
     report = Report()
     with tempfile.TemporaryDirectory() as folder, running_nodes(Path(folder) / "nodes") as nodes:
         for front in given.fronts:
+            nodes.up()
+            with FRONTS[front](Path(folder) / f"{front}-browser", nodes.addresses) as running:
+                protocol, seconds = browser_seconds(running, nodes)
+            report(f"{front}: a browser's page is on another node when its own is killed", seconds, 2.0, "s", protocol)
             for fault in given.faults:
                 if (target := TARGETS.get((front, fault))) is None:
                     continue

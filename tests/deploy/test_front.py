@@ -100,10 +100,11 @@ def test_nginx_sends_nothing_new_to_a_node_that_hangs(by_nginx: Front, nodes: No
 
 
 def test_haproxy_leaves_a_node_that_is_killed(by_haproxy: Front, nodes: Nodes) -> None:
-    """Half of all requests would fail until somebody takes it out; what changes nothing does not fail at all."""
+    """Half of all requests would fail until somebody takes it out. What changes nothing goes to the other node, but for
+    one that is on its way in the very moment when the node is taken out."""
     found = noticed(by_haproxy, nodes, killed)
     assert found.outcome.later == 0, found
-    assert not any(error.startswith("GET") for error in found.outcome.errors), found
+    assert sum(count for error, count in found.outcome.errors.items() if error.startswith("GET")) <= 1, found
     assert found.outcome.gap <= 2.0, found
     assert found.page_seconds <= 3.0, found
 

@@ -53,7 +53,7 @@ def main() -> int:
             nodes.up()
             with FRONTS[front](Path(folder) / f"{front}-browser", nodes.addresses) as running:
                 protocol, seconds = browser_seconds(running, nodes)
-            report(f"{front}: a browser's page is on another node when its own is killed", seconds, 2.0, "s", protocol)
+            report(f"{front}: a browser's page is on another node when its own is killed", round(seconds, 2), 2.0, "s", protocol)
             for fault in given.faults:
                 if (target := TARGETS.get((front, fault))) is None:
                     continue

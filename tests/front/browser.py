@@ -15,7 +15,7 @@ _PATIENCE = 30_000  # ms
 
 
 def browser_seconds(front: Front, nodes: Nodes) -> tuple[str, float]:
-    """Kill the node of a browser's page; return the protocol that it spoke, and the seconds until it was on another node.
+    """Kill the node of a browser's page; return the protocol it spoke, and the seconds until it was on another node.
 
     Fails where the page, an upload, or the page after that do not work.
     """

@@ -2,7 +2,9 @@
 """Has nginx serve by the Millpond nodes that are ready: open-source nginx does not look by itself.
 
 Asks each node's /readyz twice a second. When one comes or goes, nginx's file of nodes is written anew and nginx told to
-read it. `--once` writes it with all nodes, for nginx alone, and ends. It needs Python 3.11 and nothing else:
+read it. `--once` writes it with all nodes, for nginx alone, and ends. What waits at a node that hangs would wait on: with
+`--cut` the kernel closes those connections (by `ss` of iproute2; it takes CAP_NET_ADMIN, and CONFIG_INET_DIAG_DESTROY),
+and nginx goes on elsewhere. Python 3.11 is all that it needs otherwise:
 
     check_nodes.py a=10.0.0.11:8501 b=10.0.0.12:8501 --file /etc/nginx/millpond/nodes.conf --pid /run/nginx.pid
 """
@@ -14,6 +16,7 @@ import http.client
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +26,7 @@ from enum import Enum
 from pathlib import Path
 
 COOKIE = "millpond_node"
+CUT_SECONDS = 5.0
 _NAME = re.compile(r"[a-z0-9]{1,32}")
 _ADDRESS = re.compile(r"(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}")
 
@@ -132,6 +136,7 @@ class Checker:
         nodes: all of them.
         file: what nginx includes.
         reload: tells nginx to read it; where it raises OSError, it is told again.
+        cut: closes what is open to a node that does not answer.
         every, timeout: seconds between two checks of a node, and for one.
         rise: so many checks in a row bring a node back.
     """
@@ -139,6 +144,7 @@ class Checker:
     nodes: Sequence[Node]
     file: Path
     reload: Callable[[], None]
+    cut: Callable[[Node], None] = lambda _node: None
     every: float = 0.5
     timeout: float = 1.2
     rise: int = 2
@@ -171,6 +177,8 @@ class Checker:
             if changed:
                 print(f"{watched.node.name} ({watched.node.address}): {before.value} -> {answer.value}", flush=True)
                 self._changed.set()
+                if answer is Answer.NONE:
+                    self.cut(watched.node)
             self.ended.wait(max(0.0, began + self.every - time.monotonic()))
 
     def _apply(self) -> None:
@@ -205,6 +213,19 @@ def signal_nginx(pid_file: Path) -> None:
     os.kill(pid, signal.SIGHUP)
 
 
+def cut_connections(node: Node) -> None:
+    """Close the connections of this machine to a node; where that cannot be done it is said, and they wait on."""
+    host, _colon, port = node.address.rpartition(":")
+    command = ["ss", "--kill", "--tcp", "--no-header", "dst", host, "dport", "=", port]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CUT_SECONDS, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"connections to {node.name} were not closed: {error}", file=sys.stderr, flush=True)
+        return
+    closed = len(done.stdout.splitlines())
+    print(f"connections to {node.name} closed: {closed} {done.stderr.strip()}".rstrip(), flush=True)
+
+
 def main() -> int:
     """Check until a signal, or write the file once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -213,6 +234,7 @@ def main() -> int:
     parser.add_argument("--pid", type=Path, default=Path("/run/nginx.pid"), help="nginx's process id")
     parser.add_argument("--every", type=float, default=0.5, help="seconds between two checks of a node")
     parser.add_argument("--timeout", type=float, default=1.2, help="seconds for one check")
+    parser.add_argument("--cut", action="store_true", help="close what is open to a node that does not answer")
     parser.add_argument("--once", action="store_true", help="write the file with all nodes, and end")
     given = parser.parse_args()
     if given.once:
@@ -221,6 +243,8 @@ def main() -> int:
     checker = Checker(
         given.nodes, given.file, lambda: signal_nginx(given.pid), every=given.every, timeout=given.timeout
     )
+    if given.cut:
+        checker.cut = cut_connections
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: checker.ended.set())
     checker.run()

@@ -71,16 +71,23 @@ def test_nginx_is_told_when_a_node_comes_and_goes(tmp_path: Path) -> None:
     """It hangs, comes back, and each time the file is there as a whole before nginx reads it; otherwise nobody is
     disturbed."""
     told: list[bool] = []
+    cut: list[Node] = []
     with stand_ins() as servers:
         nodes = [Node(name, server.address) for name, server in servers.items()]
         file = tmp_path / "nodes.conf"
         checker = Checker(
-            nodes, file, lambda: told.append(servers["b"].address in file.read_text().split("map ")[0]), 0.05, 0.2
+            nodes,
+            file,
+            lambda: told.append(servers["b"].address in file.read_text().split("map ")[0]),
+            cut.append,
+            0.05,
+            0.2,
         )
         with checking(checker):
             eventually(lambda: told == [True], seconds=10.0, what="the first file")
             servers["b"].readiness = 0
             eventually(lambda: told == [True, False], seconds=10.0, what="the file without b")
+            assert cut == [nodes[1]]
             servers["b"].readiness = 200
             eventually(lambda: told == [True, False, True], seconds=10.0, what="the file with b")
 
@@ -95,7 +102,7 @@ def test_nginx_is_told_again_when_it_was_not_there(tmp_path: Path) -> None:
             raise FileNotFoundError("no such process")
 
     with stand_ins("a") as servers:
-        checker = Checker([Node("a", servers["a"].address)], tmp_path / "nodes.conf", reload, 0.02, 0.2)
+        checker = Checker([Node("a", servers["a"].address)], tmp_path / "nodes.conf", reload, every=0.02, timeout=0.2)
         with checking(checker):
             eventually(lambda: len(tries) == 3, seconds=10.0, what="the third time")
 

@@ -33,9 +33,8 @@ TARGETS = {
     ("haproxy", "killed"): Target(_ANY, 0, 2.0),
     ("haproxy", "hung"): Target(_ANY, 0, 2.0),
     ("haproxy", "drained"): Target(0, 0, 1.0),
-    # nginx goes on waiting for a node that hangs with what it has sent there.
     ("nginx", "killed"): Target(_ANY, 0, 2.0),
-    ("nginx", "hung"): Target(_ANY, 0, _ANY),
+    ("nginx", "hung"): Target(_ANY, 0, 2.0),
     ("nginx", "drained"): Target(0, 0, 1.0),
     ("nginx-alone", "killed"): Target(_ANY, 0, 2.0),
 }
@@ -53,7 +52,7 @@ def main() -> int:
             nodes.up()
             with FRONTS[front](Path(folder) / f"{front}-browser", nodes.addresses) as running:
                 protocol, seconds = browser_seconds(running, nodes)
-            report(f"{front}: a browser's page is on another node when its own is killed", round(seconds, 2), 2.0, "s", protocol)
+            report(f"{front}: a browser's page has left its killed node", round(seconds, 2), 2.0, "s", protocol)
             for fault in given.faults:
                 if (target := TARGETS.get((front, fault))) is None:
                     continue

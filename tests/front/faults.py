@@ -42,7 +42,7 @@ def drained(nodes: Nodes, name: str) -> None:
     server = nodes[name]
     done = subprocess.run(
         [sys.executable, str(DEPLOY / "drain_node.py"), "--pid", str(server.process.pid)],
-        env=environment(**nodes.settings(name)),
+        env=environment(**nodes.place(name)),
         cwd=ROOT,
         capture_output=True,
         text=True,

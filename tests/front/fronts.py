@@ -131,7 +131,8 @@ def nginx_with_checks(folder: Path, nodes: Mapping[str, str]) -> Iterator[Front]
     """A running nginx with its helper, as the unit of systemd runs it."""
     with nginx_alone(folder, nodes) as front:
         eventually((folder / "nginx.pid").is_file, what="nginx's process id")
-        command = [sys.executable, str(DEPLOY / "nginx" / "check_nodes.py"), "--file", str(folder / "nodes.conf")]
+        command = [sys.executable, str(DEPLOY / "nginx" / "check_nodes.py"), "--cut"]
+        command += ["--file", str(folder / "nodes.conf")]
         command += ["--pid", str(folder / "nginx.pid"), *(f"{name}={address}" for name, address in nodes.items())]
         with _running(folder / "check.log", command):
             yield front

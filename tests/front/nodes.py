@@ -29,15 +29,9 @@ class Nodes:
         """Where they listen."""
         return {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
 
-    def settings(self, name: str) -> dict[str, object]:
-        """Return what a node is told."""
-        return {
-            "data_dir": self._folder / name,
-            "port": self._ports[name],
-            "trusted_proxies": "127.0.0.1",
-            "restarted_by": "service",
-            "embedding_model": MINILM,
-        }
+    def place(self, name: str) -> dict[str, object]:
+        """Return the settings by which a node is found."""
+        return {"data_dir": self._folder / name, "port": self._ports[name]}
 
     def up(self) -> None:
         """Start those that do not run, let those go on that were held, and wait until all are ready."""
@@ -46,8 +40,13 @@ class Nodes:
                 continue
             if name in self._running:
                 self._running[name].client.close()
-            told = {key: value for key, value in self.settings(name).items() if key not in {"data_dir", "port"}}
-            self._running[name] = spawn(self._folder / name, arguments=("--port", str(port)), **told)
+            self._running[name] = spawn(
+                self._folder / name,
+                arguments=("--port", str(port)),
+                trusted_proxies="127.0.0.1",
+                restarted_by="service",
+                embedding_model=MINILM,
+            )
         for server in self._running.values():
             server.wait_ready()
 

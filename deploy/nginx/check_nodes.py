@@ -2,7 +2,7 @@
 """Has nginx serve by the Millpond nodes that are ready: open-source nginx does not look by itself.
 
 Asks each node's /readyz twice a second. When one comes or goes, nginx's file of nodes is written anew and nginx told to
-read it. `--once` writes it with all nodes, for nginx alone, and ends. What waits at a node that hangs would wait on: with
+read it. `--once` writes it with all nodes, for nginx alone, and ends. What waits at a node that hangs waits on: with
 `--cut` the kernel closes those connections (by `ss` of iproute2; it takes CAP_NET_ADMIN, and CONFIG_INET_DIAG_DESTROY),
 and nginx goes on elsewhere. Python 3.11 is all that it needs otherwise:
 

@@ -236,6 +236,25 @@ def test_half_heads_are_cut_off(nodes: dict[str, StandIn], tmp_path: Path) -> No
             eventually(lambda: is_closed(half), seconds=8.0, what="its end")
 
 
+def test_a_node_is_taken_out_by_hand(nodes: dict[str, StandIn], tmp_path: Path) -> None:
+    """With the commands of docs/front.md: browsers that are there go to another node, what is in progress ends, and the
+    node is back afterwards."""
+    with haproxy(tmp_path, addresses(nodes)) as front, client_of(front) as client:
+        home = client.get("/").text
+        with client.stream("GET", "/pieces") as answer:
+            pieces = answer.iter_text()
+            next(pieces)
+            front.command(f"set server ready/{home} state maint; set server millpond/{home} state drain")
+            assert home not in {client.get("/").text for _number in range(4)}
+            assert home not in {without_cookie(front, "GET", "/").text for _number in range(4)}
+            nodes[home].go_on.set()
+            assert "".join(pieces) == "data: two\n\n"
+        front.command(f"set server ready/{home} state ready; set server millpond/{home} state ready")
+        eventually(
+            lambda: home in {without_cookie(front, "GET", "/").text for _number in range(4)}, what="the node's return"
+        )
+
+
 def test_haproxy_takes_its_file_without_a_warning(tmp_path: Path) -> None:
     """A setting that it passes over would be found out when it is needed."""
     with stand_ins() as nodes, haproxy(tmp_path, addresses(nodes)) as front:

@@ -21,7 +21,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege migration messages pictures appearance lock clean
+.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege front migration messages pictures appearance lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -107,6 +107,9 @@ soak: browser ## Prove flat memory beside a naive baseline; spread over hours: S
 
 siege: $(VENV)/.test-installed ## Attack a running server: connections, kills, damage, hostile files; SIEGE_ARGS="connections"
 	$(BIN)/python -m tests.siege $(SIEGE_ARGS)
+
+front: browser programs $(VENV)/.model ## Measure what is noticed when a node behind HAProxy or nginx goes; FRONT_ARGS="--rounds 1"
+	$(BIN)/python -m tests.front $(FRONT_ARGS)
 
 migration: $(VENV)/.test-installed ## Write the next change of the database's schema: MESSAGE="people and groups"
 	@$(BIN)/python -m tests.migrations "$(MESSAGE)"

@@ -3,7 +3,8 @@
 The order decides what people see. While the next process is loaded beforehand, everything goes on. Then a moment
 without long requests is waited for; only if none comes soon are new uploads and questions refused (503 with
 Retry-After), so that those in progress can end. Only then are connections no longer accepted: they wait in the queue of
-the listening socket, which the supervisor holds, and the next process answers them.
+the listening socket, which the supervisor holds, and the next process answers them. Where nobody holds connections, a
+front or service manager first sees for a while that this process is not ready, and everything is still taken.
 """
 
 from __future__ import annotations
@@ -118,9 +119,11 @@ class Drain:
         if not (
             successor.holds_connections and self._wait_until_idle(self._long_work, min(QUIET_SECONDS, self._seconds))
         ):
-            self._close_gates(self._now() + self._seconds)
             if not successor.holds_connections:
+                # Until a front has seen it work still comes here, and would be refused although other nodes take it.
+                self._restarts.set_phase(RestartPhase.DRAINING, self._now() + self._seconds)
                 self._closed.wait(min(self._proxy_seconds, self._seconds))
+            self._close_gates(self._now() + max(0.0, deadline - time.monotonic()))
             self._wait_until_idle(self._long_work, deadline - time.monotonic())
         self._stop_background()
         successor.stop_accepting()

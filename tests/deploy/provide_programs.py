@@ -12,7 +12,13 @@ import subprocess
 import sys
 
 # The package of each program.
-PROGRAMS = {"promtool": "prometheus", "prometheus": "prometheus", "nginx": "nginx-light"}
+PROGRAMS = {
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
+    "keepalived": "keepalived",
+}
 # Where Debian puts those of the administrator, which are not on everybody's PATH.
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.drain_node import ANSWER_SECONDS
+from services.core.settings import Settings
 from services.operations.restarts import EXIT_CODE
 from tests.servers import ROOT, environment
 
@@ -35,16 +37,38 @@ def test_the_exit_code_is_the_one_that_restarts() -> None:
     assert "MILLPOND_RESTARTED_BY=service" in (UNITS / "millpond.service").read_text()
 
 
+def test_a_node_among_several_is_as_a_single_one() -> None:
+    """A change of one unit that the other lacks would be found out on somebody's machine."""
+    single, node = unit("millpond.service")["Service"], unit("millpond@.service")["Service"]
+    assert node["ExecStop"].split()[0].startswith("/opt/millpond/")
+    assert float(node["TimeoutStopSec"]) > Settings.model_fields["drain_seconds"].default + ANSWER_SECONDS
+    own = {"execstop", "statedirectory", "environment", "environmentfile", "timeoutstopsec"}
+    differing = {name for name in {*single, *node} if single.get(name) != node.get(name)}
+    assert {name.lower() for name in differing} <= own
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     """A misspelt setting would be passed over in silence when the unit is loaded."""
-    text = (UNITS / "millpond.service").read_text()
-    text = text.replace("/opt/millpond/.venv/bin/millpond", sys.executable).replace("/opt/millpond", str(tmp_path))
-    text = text.replace("User=millpond\nGroup=millpond\n", "")  # this machine has none
-    (tmp_path / "millpond.service").write_text(text)
-    (tmp_path / "millpond.socket").write_text((UNITS / "millpond.socket").read_text())
+    programs = {
+        "/opt/millpond/.venv/bin/millpond": sys.executable,
+        "/opt/millpond/.venv/bin/python": sys.executable,
+        "/opt/millpond": str(tmp_path),
+        "User=millpond\nGroup=millpond\n": "",  # this machine has none
+    }
+    for source in UNITS.rglob("*.*"):
+        if source.is_file():
+            text = source.read_text()
+            for old, new in programs.items():
+                text = text.replace(old, new)
+            target = tmp_path / source.relative_to(UNITS)
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(text)
+    (tmp_path / "haproxy.service").write_text(f"[Service]\nExecStart={sys.executable}\n")  # Debian's is not here
+    (tmp_path / "millpond@.service").rename(tmp_path / "millpond@a.service")
+    units = ["millpond.service", "millpond.socket", "millpond@a.service", "millpond-nginx-nodes.service"]
     done = subprocess.run(
-        ["systemd-analyze", "verify", str(tmp_path / "millpond.service"), str(tmp_path / "millpond.socket")],
+        ["systemd-analyze", "verify", *(str(tmp_path / name) for name in (*units, "haproxy.service"))],
         capture_output=True,
         text=True,
         timeout=60,

@@ -130,6 +130,7 @@ class Scene:
     holds: bool = True
     affordable: bool = True
     seconds: float = 30.0
+    proxy_seconds: float = 0.2
     stopped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -147,7 +148,7 @@ class Scene:
             lambda: self.affordable,
             lambda: self.shell.asked.append("stop"),
             seconds=self.seconds,
-            proxy_seconds=0.2,
+            proxy_seconds=self.proxy_seconds,
         )
         self.restarts.add_listener(self.drain.start)
 
@@ -198,10 +199,13 @@ def test_no_second_process_where_memory_is_short() -> None:
 
 
 def test_a_front_gets_to_see_that_it_is_not_ready() -> None:
-    """Where nobody holds connections, readiness turns before the door is closed, and no second process is loaded."""
-    scene = Scene(holds=False)
+    """Where nobody holds connections, readiness turns before anything is refused: until a front has seen it work still
+    comes, which other nodes would take. No second process is loaded."""
+    scene = Scene(holds=False, proxy_seconds=1.0)
     scene.go()
-    eventually(lambda: scene.restarts.draining and scene.refused, what="draining with closed gates")
+    eventually(lambda: scene.restarts.draining, what="draining")
+    assert not scene.refused
+    eventually(lambda: scene.refused, what="closed gates")
     assert scene.shell.ended.wait(30)
     assert scene.shell.asked == ["stop", "close", "end"]
 

@@ -1,0 +1,85 @@
+"""Real Millpond nodes for a front, each over a data folder of its own, always at the same port."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.knowledge.bundled_models import MINILM
+from tests.front.fronts import free_ports
+from tests.servers import Server, spawn
+
+
+class Nodes:
+    """Nodes by name. What happens to one is over when `up` has been called."""
+
+    def __init__(self, folder: Path, names: str) -> None:
+        self._folder = folder
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._running: dict[str, Server] = {}
+
+    def __getitem__(self, name: str) -> Server:
+        return self._running[name]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where they listen."""
+        return {name: f"127.0.0.1:{port}" for name, port in self._ports.items()}
+
+    def place(self, name: str) -> dict[str, object]:
+        """Return the settings by which a node is found."""
+        return {"data_dir": self._folder / name, "port": self._ports[name]}
+
+    def up(self) -> None:
+        """Start those that do not run, let those go on that were held, and wait until all are ready."""
+        for name, port in self._ports.items():
+            if self.let_go(name):
+                continue
+            if name in self._running:
+                self._running[name].client.close()
+            self._running[name] = spawn(
+                self._folder / name,
+                arguments=("--port", str(port)),
+                trusted_proxies="127.0.0.1",
+                restarted_by="service",
+                embedding_model=MINILM,
+            )
+        for server in self._running.values():
+            server.wait_ready()
+
+    def kill(self, name: str) -> None:
+        """End a node as if its machine had died; returns when it is gone."""
+        self._running[name].process.kill()
+        self._running[name].process.wait()
+
+    def hold(self, name: str) -> None:
+        """Have a node hang: its connections stay, and nothing answers."""
+        os.kill(self._running[name].process.pid, signal.SIGSTOP)
+
+    def let_go(self, name: str) -> bool:
+        """Let a node go on that was held; return whether it runs."""
+        server = self._running.get(name)
+        if server is None or server.process.poll() is not None:
+            return False
+        os.kill(server.process.pid, signal.SIGCONT)
+        return True
+
+    def down(self) -> None:
+        """End all of them."""
+        for name, server in self._running.items():
+            self.let_go(name)
+            server.stop()
+
+
+@contextmanager
+def running_nodes(folder: Path, names: str = "ab") -> Iterator[Nodes]:
+    """Nodes that are ready; they end with the block."""
+    nodes = Nodes(folder, names)
+    try:
+        nodes.up()
+        yield nodes
+    finally:
+        nodes.down()

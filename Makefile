@@ -18,7 +18,10 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit bench bench-leaks soak siege patroni container migration messages pictures appearance lock clean
+POSTGRESQL_TESTS := tests/knowledge/store tests/knowledge/retrieval tests/knowledge/library tests/knowledge/ingestion \
+	tests/knowledge/model_change tests/chat tests/identity tests/audit tests/operations tests/api
+
+.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege patroni container migration messages pictures appearance lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,6 +92,9 @@ types: $(VENV)/.test-installed
 
 imports: $(VENV)/.test-installed
 	$(BIN)/lint-imports
+
+test-postgresql: test-install $(VENV)/.model ## The tests of stores, library, chat, accounts, audit and API over PostgreSQL
+	MILLPOND_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(POSTGRESQL_TESTS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.test-installed ## Measure the figures of the README; takes about half an hour
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)

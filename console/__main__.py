@@ -157,6 +157,17 @@ def verify_model(path: Path, key: Path | None) -> None:
     sys.exit(run(_settings(), path, key))
 
 
+@cli.command()
+@click.option("--to", "target", required=True, help="Address of the new database, as in MILLPOND_DATABASE_URL.")
+@data_dir
+def migrate(target: str, data_dir: Path | None) -> None:
+    """Move everything to another database, while no console runs on the data folder. The old one stays as it is."""
+    from console.cli.migrate import migrate as run
+
+    moved = _settings(data_dir=data_dir, database_url=target)
+    sys.exit(run(_settings(data_dir=data_dir), moved.effective_database_url))
+
+
 @cli.group()
 def secrets() -> None:
     """Secrets that Millpond keeps encrypted, while no console runs on the data folder."""

@@ -28,13 +28,14 @@ def open_database(
     """Open the main database with the schema of this version; return it, and the upgrade if one was needed.
 
     Raises:
-        ConflictError: a newer version has written it; nothing was changed.
+        ConflictError: a newer version has written it, or another process uses it; nothing was changed.
         DamagedError: it is damaged; nothing was changed.
         StorageError: it cannot be opened, copied or migrated; it is as it was.
     """
     import_tables()
     database = Database(settings.effective_database_url, checked=True)
     closing.callback(database.close)
+    database.hold_alone()
     upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")))
     return database, upgrade
 

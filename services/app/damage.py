@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.core.database import Database
-from services.core.errors import DamagedError
+from services.core.errors import DamagedError, MillpondError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, joined, listed
 from services.core.machine import MEGABYTE
@@ -75,11 +75,16 @@ def watch_originals(check: OriginalCheck, memory: MemoryMonitor, reporter: Event
 
 
 def database_check(database: Database) -> Callable[[], Check]:
-    """Return the check of the database: no part of it was found damaged."""
+    """Return the check of the database: no part of it was found damaged, and its server answers."""
 
     def check() -> Check:
         error: DamagedError | None = database.damage
-        detail = _("database damaged: {reason}").format(reason=error.message) if error else _("sound")
-        return Check(DATABASE, ok=error is None, detail=detail)
+        if error is not None:
+            return Check(DATABASE, ok=False, detail=_("database damaged: {reason}").format(reason=error.message))
+        try:
+            database.ask()
+        except MillpondError as refused:
+            return Check(DATABASE, ok=False, detail=refused.message)
+        return Check(DATABASE, ok=True, detail=_("sound"))
 
     return check

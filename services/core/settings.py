@@ -52,7 +52,13 @@ class Settings(BackupSettings, OidcSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds all state")
-    database_url: str = Field("", description="SQLAlchemy URL of the database; empty: SQLite in the data folder")
+    database_url: str = Field(
+        "",
+        description=(
+            "Where the database is: postgresql://USER:PASSWORD@HOST/DATABASE, best with a schema or database of its "
+            "own; empty: SQLite in the data folder"
+        ),
+    )
     language: str = Field(
         "en",
         description="Language of the texts where neither a person nor their browser asks for one: en, zh_CN, zh_TW",
@@ -311,6 +317,17 @@ class Settings(BackupSettings, OidcSettings):
         if language is None:
             raise ValueError(f"{value[:40]} is not among the languages there are texts in: {', '.join(LANGUAGES)}")
         return language
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_known_database(cls, value: str) -> str:
+        """Return the address of PostgreSQL with the driver that Millpond has; refuse other databases."""
+        scheme, _separator, rest = value.partition("://")
+        if not value or scheme == "sqlite":
+            return value
+        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not rest:
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return f"postgresql+psycopg://{rest}"
 
     @field_validator("base_path")
     @classmethod

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from services.core.errors import MillpondError
 from services.core.events import EventSink
 from services.core.memory_report import Owner
 from services.core.preferences import Preferences
@@ -281,9 +282,11 @@ class MemoryMonitor:
                     began = time.thread_time()
                     try:
                         task.call()
+                    except MillpondError as error:  # the database does not answer, or the disk is full
+                        log.warning("memory task postponed", task=_name(task.call), reason=error.message)
                     except Exception:
                         # One failing task must not end the thread.
-                        log.exception("memory task failed", task=getattr(task.call, "__qualname__", "?"))
+                        log.exception("memory task failed", task=_name(task.call))
                     if task.activity is not None:
                         self.costs.add(task.activity, time.thread_time() - began)
                     task.due = max(task.due + task.seconds, clock.time())
@@ -299,3 +302,7 @@ class MemoryMonitor:
         if taken is not None and taken is not self._census:
             self._census = taken
             self.costs.add(WatchingActivity.CENSUS, taken.took)
+
+
+def _name(call: Callable[[], object]) -> str:
+    return getattr(call, "__qualname__", "?")

@@ -69,18 +69,18 @@ def compare(services: Services, vectors: NDArray[np.float32]) -> Row:
     )
 
 
-def fill(services: Services, collection: int, fingerprint: str) -> NDArray[np.float32]:
-    """Write `CHUNKS` chunks of real sentences with made-up vectors straight into the database."""
+def fill(services: Services, collection: int, fingerprint: str, count: int = CHUNKS) -> NDArray[np.float32]:
+    """Write `count` chunks of real sentences with made-up vectors straight into the database."""
     chance = np.random.default_rng(3)
     centres = chance.standard_normal((500, DIMENSION)).astype(np.float32)
-    vectors = centres[chance.integers(0, 500, CHUNKS)] + 0.8 * chance.standard_normal((CHUNKS, DIMENSION)).astype(
+    vectors = centres[chance.integers(0, 500, count)] + 0.8 * chance.standard_normal((count, DIMENSION)).astype(
         np.float32
     )
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     texts = _texts()
     now = datetime.now(UTC)
     with services.database.write() as connection:
-        for number in range(1, CHUNKS // CHUNKS_PER_DOCUMENT + 1):
+        for number in range(1, count // CHUNKS_PER_DOCUMENT + 1):
             connection.execute(
                 documents.insert().values(
                     id=number,
@@ -124,7 +124,7 @@ def fill(services: Services, collection: int, fingerprint: str) -> NDArray[np.fl
             ]
             connection.execute(chunks.insert(), rows)
         connection.execute(counters.delete())
-        connection.execute(counters.insert().values(name="chunk", value=CHUNKS + 1))
+        connection.execute(counters.insert().values(name="chunk", value=count + 1))
         connection.execute(sa.text("INSERT INTO chunk_terms(chunk_terms) VALUES ('rebuild')"))
     return np.ascontiguousarray(vectors)
 

@@ -29,6 +29,9 @@ class Backend(Protocol):
     def reader(self, engine: Engine) -> Engine:
         """Return that engine as it is read through: each connection sees one state from its first question on."""
 
+    def hold_alone(self) -> None:
+        """Keep other processes out, until `close`; a file is locked with its folder."""
+
     def begin_schema(self, connection: Connection) -> None:
         """Begin a transaction that holds statements of the schema, too."""
 

@@ -99,6 +99,11 @@ class Database:
         """The file of SQLite; None for another database, and for one in RAM."""
         return self._backend.path
 
+    @property
+    def tables(self) -> list[sa.Table]:
+        """The tables of its schema, those that others refer to before these."""
+        return self._schema.sorted_tables
+
     def create_tables(self) -> None:
         """Create what is missing of the tables, columns and indexes that `store` modules declared on the schema.
 
@@ -113,6 +118,15 @@ class Database:
                     index.create(connection, checkfirst=True)
             if self._schema is metadata:
                 record_created(connection)
+
+    def hold_alone(self) -> None:
+        """Keep other processes out of it until it is closed.
+
+        Raises:
+            ConflictError: another process holds it.
+            UnavailableError: the server of the database does not answer.
+        """
+        self._backend.hold_alone()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -133,6 +147,15 @@ class Database:
             if (meant := self._meant(error)) is not None:
                 raise meant from error
             raise
+
+    def ask(self) -> None:
+        """Ask the database whether it answers.
+
+        Raises:
+            UnavailableError: it does not.
+        """
+        with self.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ is true for several nodes. Reads see one state each (REPEATABLE READ), beside an
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from json import JSONDecodeError
 from pathlib import Path
@@ -13,16 +14,26 @@ from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DataError
 
-from services.core.errors import BadInputError, DamagedError, MillpondError, StorageError, UnavailableError
+from services.core.errors import (
+    BadInputError,
+    ConflictError,
+    DamagedError,
+    MillpondError,
+    StorageError,
+    UnavailableError,
+)
 from services.core.i18n import _
 
 # A node that is cut off finds out within these seconds, and asks again
 # (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 5
 # The two keys of the lock: ours, and the schema's name, so that two ponds of one database do not wait for each other.
-_LOCK_WRITERS = sa.text("SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))")
+_LOCK_WRITERS = "SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))"
+_HOLD = "SELECT pg_try_advisory_lock(1836674161, hashtext(current_schema()))"
+# After a kill the server notices within moments that the session has ended.
+_RELEASE_SECONDS, _ASK_SECONDS = 3.0, 0.1
 
 
 class PostgresBackend:
@@ -33,6 +44,7 @@ class PostgresBackend:
     def __init__(self, url: sa.URL, *, patience: float) -> None:
         self._url = url
         self._patience = patience
+        self._holder: Connection | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -50,13 +62,43 @@ class PostgresBackend:
     def reader(self, engine: Engine) -> Engine:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
+    def hold_alone(self) -> None:
+        """Hold a lock of the database in a session of its own, which ends with the process.
+
+        Raises:
+            ConflictError: another process holds it.
+            UnavailableError: the server does not answer.
+        """
+        engine = sa.create_engine(self._url, poolclass=sa.NullPool, connect_args=connect_arguments(self._url))
+        deadline = time.monotonic() + _RELEASE_SECONDS
+        try:
+            holder = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            while not holder.exec_driver_sql(_HOLD).scalar():
+                if time.monotonic() > deadline:
+                    holder.close()
+                    raise ConflictError(
+                        _("Another Millpond uses the database; nothing was changed."),
+                        _("Stop it first, or name another database or schema with MILLPOND_DATABASE_URL."),
+                    )
+                time.sleep(_ASK_SECONDS)
+        except DatabaseError as error:
+            meant = error_of(error)
+            if meant is not None:
+                raise meant from error
+            raise
+        self._holder = holder
+
     def begin_schema(self, connection: Connection) -> None:
         """DDL is a part of any transaction (https://wiki.postgresql.org/wiki/Transactional_DDL_in_PostgreSQL)."""
 
     def begin_write(self, connection: Connection) -> None:
-        # The lock comes first: what is read after it has all that was written before it.
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(1000 * self._patience)}")
-        connection.execute(_LOCK_WRITERS)
+        # The lock comes first: what is read after it has all that was written before it. A writer that falls silent,
+        # stopped or cut off, must not hold it. Three statements in one message.
+        connection.exec_driver_sql(
+            f"SET LOCAL lock_timeout = {int(1000 * self._patience)};"
+            f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _SILENT_SECONDS};"
+            f"{_LOCK_WRITERS}"
+        )
 
     def after_write(self) -> None:
         """Nothing: the server writes its files."""
@@ -74,6 +116,9 @@ class PostgresBackend:
         return None if isinstance(error, JSONDecodeError) else error_of(error)
 
     def close(self, engine: Engine) -> None:
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            holder.close()
         engine.dispose()
 
 
@@ -92,6 +137,8 @@ def connect_arguments(url: sa.URL) -> dict[str, object]:
 
 def error_of(error: DatabaseError) -> MillpondError | None:
     """Return what an error of the driver means to a user; None where it is a defect of ours."""
+    if isinstance(error, DataError):  # a zero byte, or a text that is too long for its column
+        return _unwritable()
     code = str(getattr(error.orig, "sqlstate", None) or "")
     for codes, meant in _MEANINGS:
         if code.startswith(codes):
@@ -115,7 +162,8 @@ def _full() -> MillpondError:
 
 def _unwritable() -> MillpondError:
     return BadInputError(
-        _("The text has characters that cannot be stored; nothing was changed."), _("Take them out and try again.")
+        _("A text is too long or has characters that cannot be stored; nothing was changed."),
+        _("Shorten it, or take them out, and try again."),
     )
 
 
@@ -133,7 +181,6 @@ def _away() -> MillpondError:
 _MEANINGS: Final[tuple[tuple[tuple[str, ...], Callable[[], MillpondError]], ...]] = (
     (("XX001", "XX002"), _damaged),
     (("53100", "58030"), _full),
-    (("22021", "22P05"), _unwritable),
     (("55P03", "57014", "40001", "40P01", "53300"), _busy),
     # Connections that fail or are ended, a server that starts, ends, or follows another one.
     (("08", "57P", "25006"), _away),

@@ -86,6 +86,9 @@ class SqliteBackend:
     def reader(self, engine: Engine) -> Engine:
         return engine
 
+    def hold_alone(self) -> None:
+        """Nothing: the data folder is locked."""
+
     def begin_schema(self, connection: Connection) -> None:
         # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table and its
         # index would leave the table without it.

@@ -14,9 +14,8 @@ from sqlalchemy.engine import Connection
 
 from services.core.database.sql import insert_or_add
 from services.knowledge.store.lexical_protocol import Ids, Totals, after_all, ids_of, is_prefix
-from services.knowledge.store.tables import chunks, counters
+from services.knowledge.store.tables import chunks
 
-_ROWS, _TERMS = "lexical rows", "lexical terms"
 _INDEX = sa.table("chunk_terms", sa.column("chunk_id"), sa.column("terms"))
 _VOCABULARY = sa.table("chunk_vocabulary", sa.column("term"), sa.column("doc"))
 
@@ -49,7 +48,8 @@ class PostgresIndex:
         " AS asked (first, after, number)"
         " JOIN chunk_vocabulary ON term >= asked.first AND term < asked.after ORDER BY number"
     )
-    _TOTALS = sa.select(counters.c.name, counters.c.value).where(counters.c.name.in_((_ROWS, _TERMS)))
+    _TOTALS = sa.text("SELECT rows, terms FROM chunk_terms_size")
+    _RESIZE = sa.text("UPDATE chunk_terms_size SET rows = rows + :rows, terms = terms + :terms")
 
     def add(self, connection: Connection, which: sa.ColumnElement[bool], values: Mapping[str, Any]) -> None:
         vector = sa.func.array_to_tsvector(_terms_of(chunks.c.terms))
@@ -79,14 +79,16 @@ class PostgresIndex:
         connection.execute(change, dict(values))
         lengths = sa.func.sum(sa.func.cardinality(_terms_of(chunks.c.terms)))
         size = sa.select(sa.func.count(), sa.func.coalesce(lengths, 0)).select_from(chunks).where(which)
-        for name, number in zip((_ROWS, _TERMS), connection.execute(size, dict(values)).one(), strict=True):
-            added = counters.update().where(counters.c.name == name).values(value=counters.c.value + sign * number)
-            if not connection.execute(added).rowcount:
-                connection.execute(counters.insert().values(name=name, value=sign * number))
+        rows, terms = connection.execute(size, dict(values)).one()
+        connection.execute(PostgresIndex._RESIZE, {"rows": sign * rows, "terms": sign * terms})
+
+    def clear(self, connection: Connection) -> None:
+        connection.exec_driver_sql("TRUNCATE chunk_terms, chunk_vocabulary")
+        connection.exec_driver_sql("UPDATE chunk_terms_size SET rows = 0, terms = 0")
 
     def totals(self, connection: Connection) -> Totals:
-        known = {name: int(value) for name, value in connection.execute(self._TOTALS)}
-        return known.get(_ROWS, 0), known.get(_TERMS, 0)
+        rows, terms = connection.execute(self._TOTALS).one()
+        return int(rows), int(terms)
 
     def counts(self, connection: Connection, terms: Sequence[str]) -> Iterable[tuple[str, int]]:
         asked = [term.replace("\0", "") for term in terms]  # no text of PostgreSQL has a zero byte

@@ -31,6 +31,9 @@ class LexicalIndex(Protocol):
     def remove(self, connection: Connection, which: sa.ColumnElement[bool], values: Mapping[str, Any]) -> int:
         """Remove chunks that are in it, with the terms that they came in with; return how many there were."""
 
+    def clear(self, connection: Connection) -> None:
+        """Remove all."""
+
     def totals(self, connection: Connection) -> Totals:
         """Return its size."""
 

@@ -45,6 +45,9 @@ class SqliteIndex:
         gone = self._TABLE.delete().where(self._TABLE.c.rowid.in_(sa.select(chunks.c.id).where(which)))
         return max(0, connection.execute(gone, dict(values)).rowcount)
 
+    def clear(self, connection: Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO chunk_terms(chunk_terms) VALUES ('delete-all')")
+
     def totals(self, connection: Connection) -> Totals:
         numbers = []
         value = 0

@@ -237,12 +237,14 @@ _POSTGRES = (
     "CREATE TABLE IF NOT EXISTS chunk_terms (chunk_id bigint PRIMARY KEY, terms tsvector NOT NULL)",
     "CREATE INDEX IF NOT EXISTS ix_chunk_terms ON chunk_terms USING gin (terms)",
     'CREATE TABLE IF NOT EXISTS chunk_vocabulary (term text COLLATE "C" PRIMARY KEY, doc bigint NOT NULL)',
+    "CREATE TABLE IF NOT EXISTS chunk_terms_size (rows bigint NOT NULL, terms bigint NOT NULL)",
+    "INSERT INTO chunk_terms_size SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM chunk_terms_size)",
 )
 
 
 @sa.event.listens_for(metadata, "after_create")
 def _create_terms_index(_target: sa.MetaData, connection: Connection, **_: object) -> None:
-    """Create the FTS5 index over `chunks.terms`, which keeps no copy of the text.
+    """Create the lexical index: in SQLite FTS5 over `chunks.terms`, which keeps no copy of the text.
 
     Source: https://www.sqlite.org/fts5.html#external_content_tables. The terms are segmented by us and separated by
     blanks: to the tokenizer "ascii" every character beyond ASCII is part of a term. A row may be deleted only while it

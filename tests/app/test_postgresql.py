@@ -1,0 +1,68 @@
+"""A real server over a real PostgreSQL: what is refused while that does not answer, and that it goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.postgres_server import PostgresServer, postgres_server
+from tests.servers import Server, eventually, run, serving
+
+TEXT = b"The heron stands in the shallow water of the mill pond and waits for trout. " * 20
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def console(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("console") / "data", database_url=postgres.url) as server:
+        yield server
+
+
+def add(console: Server, name: str) -> int:
+    answer = console.client.post("/api/documents", files=[("file", (name, TEXT + name.encode()))])
+    return int(answer.status_code)
+
+
+def find(console: Server) -> tuple[int, set[str]]:
+    answer = console.client.post("/api/search", json={"query": "Where does the heron stand?"})
+    return answer.status_code, {hit["document"] for hit in answer.json().get("hits", ())}
+
+
+def idle(console: Server) -> bool:
+    return not console.client.get("/api/status").raise_for_status().json()["counts"]["jobs_unfinished"]
+
+
+def test_a_second_console_is_refused(console: Server, postgres: PostgresServer, tmp_path: Path) -> None:
+    """Two that write without knowing of each other would each answer from an index that lacks what the other added."""
+    second = run("serve", "--port", "0", data_dir=tmp_path / "other", database_url=postgres.url)
+    assert second.returncode == 1
+    assert "Another Millpond uses the database" in second.stderr
+
+
+def test_it_goes_on_once_the_database_answers_again(console: Server, postgres: PostgresServer) -> None:
+    """A crash of the database costs what was not acknowledged: no start anew, no defect, nothing lost."""
+    assert add(console, "before.txt") == 202
+    eventually(lambda: idle(console), what="ingestion")
+    assert find(console) == (200, {"before.txt"})
+    postgres.stop("immediate")
+    try:
+        answer = console.client.post("/api/search", json={"query": "Where does the heron stand?"})
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "2")
+        assert "database does not answer" in answer.json()["detail"]
+        assert add(console, "meanwhile.txt") == 503
+        assert console.client.get("/readyz").status_code == 503
+        assert console.client.get("/healthz").status_code == 200
+    finally:
+        postgres.start()
+    eventually(lambda: console.client.get("/readyz").status_code == 200, what="readiness")
+    assert add(console, "after.txt") == 202
+    eventually(lambda: idle(console), what="ingestion")
+    assert find(console) == (200, {"before.txt", "after.txt"})
+    assert '"event": "defect"' not in console.log.read_text()

@@ -12,11 +12,12 @@ made() { buildah --storage-driver vfs inspect --type image "$1" >/dev/null 2>&1;
 
 root_file_system() { # name, packages
     [ -e "$folder/$1.made" ] && return
-    rm -rf "${folder:?}/$1"
-    debootstrap --variant=minbase --include="$2" "$suite" "$folder/$1" "$mirror" >"$folder/$1.log" 2>&1 ||
+    rm -rf --one-file-system "${folder:?}/$1"
+    # In a namespace of its own, so that nothing of this machine stays mounted in the folder.
+    unshare --mount debootstrap --variant=minbase --include="$2" "$suite" "$folder/$1" "$mirror" >"$folder/$1.log" 2>&1 ||
         { tail -n 20 "$folder/$1.log"; exit 1; }
     # What nobody reads in a container, and devices, which its runtime makes.
-    rm -rf "$folder/$1/var/lib/apt/lists" "$folder/$1/var/cache/apt" "$folder/$1/var/log" "$folder/$1/usr/share/doc" \
+    rm -rf --one-file-system "$folder/$1/var/lib/apt/lists" "$folder/$1/var/cache/apt" "$folder/$1/var/log" "$folder/$1/usr/share/doc" \
         "$folder/$1/usr/share/man" "$folder/$1/usr/share/locale" "$folder/$1/usr/share/info" "$folder/$1/dev" \
         "$folder/$1/proc" "$folder/$1/sys"
     mkdir -p "$folder/$1/dev" "$folder/$1/proc" "$folder/$1/sys" "$folder/$1/var/log" "$folder/$1/var/cache/apt" \

@@ -148,3 +148,27 @@ def test_haproxy_takes_its_file(prepared: Path) -> None:
 
 def page(name: str) -> Path:
     return next(DEPLOY.rglob(name))
+
+
+def compose() -> list[str] | None:
+    """The command of Compose itself, which needs no engine to read a file; None where it is not installed."""
+    docker = shutil.which("docker")
+    if docker and subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode == 0:
+        return [docker, "compose"]
+    alone = shutil.which("docker-compose")
+    return [alone] if alone else None
+
+
+@pytest.mark.skipif(compose() is None, reason="Docker Compose is not installed")
+def test_compose_takes_the_file() -> None:
+    """Compose finds what the tests above do not know of; it refuses each property that its schema has not."""
+    program = compose()
+    assert program is not None
+    done = subprocess.run(
+        [*program, "--file", str(COMPOSE / "compose.yaml"), "config", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

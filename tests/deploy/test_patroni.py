@@ -91,6 +91,7 @@ def test_etcd_is_three_members() -> None:
     assert len(members) == 3
     assert members[settings["name"]] == settings["initial-advertise-peer-urls"] == settings["listen-peer-urls"]
     assert settings["election-timeout"] >= 5 * settings["heartbeat-interval"]
+    assert settings["enable-grpc-gateway"] is True  # without it Patroni finds nothing to speak to
 
 
 @pytest.mark.parametrize("port", ["5432", "5432,5433"])

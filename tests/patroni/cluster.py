@@ -27,6 +27,8 @@ START_SECONDS = 120.0
 # PostgreSQL refuses to run as root. In a user namespace of its own a root is nobody, and may still read its own files.
 AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534", "--") if os.geteuid() == 0 else ()
 
+_client = httpx.Client(timeout=2.0, trust_env=False)
+
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on."""
@@ -139,7 +141,7 @@ class Member:
     def state(self) -> dict[str, object]:
         """Return what its Patroni says of it; nothing where it does not answer."""
         try:
-            found = httpx.get(f"http://127.0.0.1:{self.api}/patroni", timeout=2.0, trust_env=False).json()
+            found = _client.get(f"http://127.0.0.1:{self.api}/patroni").json()
         except (httpx.HTTPError, ValueError):
             return {}
         return dict(found)
@@ -172,7 +174,7 @@ class Cluster:
         """Run patronictl as docs/patroni.md shows it; return what it said."""
         some = next(iter(self.members.values()))
         done = subprocess.run(
-            [sys.executable, "-m", "patroni.ctl", "-c", str(some.configuration), *arguments],
+            [Path(sys.executable).parent / "patronictl", "-c", some.configuration, *arguments],
             env=some.environment,
             capture_output=True,
             text=True,
@@ -208,7 +210,7 @@ def etcd(folder: Path, port: int, peer: int) -> Iterator[None]:
     def healthy() -> bool:
         assert process.poll() is None, (folder / "etcd.log").read_text()[-3000:]
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{client}/health", timeout=1.0, trust_env=False).json()["health"] == "true"
+            return bool(_client.get(f"{client}/health").json()["health"] == "true")
         return False
 
     try:

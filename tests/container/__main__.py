@@ -97,7 +97,7 @@ def look_inside(container: Container, report: Report) -> None:
     report.check("the image's health check", healthy.returncode == 0, f"{time.monotonic() - begun:.2f} s")
     ready = container.within(*test[1:], "/readyz")
     report.check("the same, asking whether it is ready", ready.returncode == 0, ready.stdout.strip())
-    sick = container.within(*test[1:], "/nothing")
+    sick = container.within(*test[1:], "/api/nothing")
     report.check("it says when it is not", sick.returncode == 1, sick.stdout.strip())
 
 

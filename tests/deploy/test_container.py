@@ -156,7 +156,7 @@ def test_the_health_check_says_what_the_server_says(server: Server) -> None:
     """A check that is always content, or never, is worse than none."""
     assert within(server, "healthcheck.py").returncode == 0
     assert within(server, "healthcheck.py", "/readyz").returncode == 0
-    assert within(server, "healthcheck.py", "/nothing").returncode == 1
+    assert within(server, "healthcheck.py", "/api/nothing").returncode == 1
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         gone = Server(server.process, server.data_dir, server.log, f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -196,3 +196,6 @@ def test_whoever_checks_may_leave_out_the_host(server: Server) -> None:
     with socket.create_connection((address.hostname, address.port)) as checker:
         checker.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
         assert checker.recv(100).split()[1] == b"200"
+    with socket.create_connection((address.hostname, address.port)) as other:
+        other.sendall(b"GET /api/status HTTP/1.0\r\n\r\n")
+        assert other.recv(100).split()[1] == b"421"

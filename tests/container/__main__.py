@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.container.building import NAME, Image, build, inspect, remove, unpacked
 from tests.container.running import Container
+from tests.patroni.__main__ import fill
 from tests.servers import ROOT, eventually
 
 TEXT = "The kiln is fired at 1,240 degrees. Its seals are changed every twelve months.\n"
@@ -32,10 +33,12 @@ class Report:
 
     def __init__(self) -> None:
         self.failed = False
+        self.lines: list[str] = []
 
     def check(self, what: str, good: object, detail: object = "") -> None:
         self.failed |= not good
-        print(f"{'ok  ' if good else 'BAD '} {what}{f': {detail}' if detail != '' else ''}", flush=True)
+        self.lines.append(f"{'ok  ' if good else 'BAD '} {what}{f': {detail}' if detail != '' else ''}")
+        print(self.lines[-1], flush=True)
 
 
 def look_at(image: Image, root: Path, report: Report) -> None:
@@ -128,12 +131,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="", help="an image with Python to build on; a registry may be asked for it")
     parser.add_argument("--no-build", action="store_true", help="run what was built before")
+    parser.add_argument("--write", action="store_true", help="put what it said into docs/containers.md")
     arguments = parser.parse_args()
     revision = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
     begun = time.monotonic()
     image = inspect(NAME) if arguments.no_build else build(arguments.base, revision)
     report = Report()
-    report.check("built", True, f"{time.monotonic() - begun:.0f} s")
+    if not arguments.no_build:
+        report.check("built", True, f"{time.monotonic() - begun:.0f} s")
     name, root = unpacked(image.name)
     folder = Path(tempfile.mkdtemp(prefix="millpond-container-"))
     container = Container(image, root, folder / "data", folder / "log")
@@ -148,6 +153,8 @@ def main() -> int:
     finally:
         remove(name)
         shutil.rmtree(folder, ignore_errors=True)
+    if arguments.write:
+        fill(ROOT / "docs" / "containers.md", "container", "```\n{}\n```".format("\n".join(report.lines)))
     return int(report.failed)
 
 

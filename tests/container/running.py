@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from tests.container.building import Image
+from tests.servers import eventually
 
 # Before the process: mounts, which end with it. A moment after `unshare` there is nothing of this machine but /dev/null
 # and its like.
@@ -54,6 +55,8 @@ class Container:
     def start(self, *arguments: str, **settings: str) -> None:
         """Run the image's command in the background; with `arguments` these instead of its own."""
         self.process = self._begin(arguments, settings, stdin=subprocess.DEVNULL)
+        outside = psutil.Process(self.process.pid)
+        eventually(outside.children, what="the first process within")
 
     def run(self, *arguments: str, given: str = "", **settings: str) -> int:
         """Run the image's program with arguments to its end, with something on its standard input."""

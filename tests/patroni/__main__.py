@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.docs.generate import ROOT
 from tests.patroni.cluster import Cluster, Member, cluster
@@ -84,6 +85,16 @@ def drill(found: Cluster, writer: Writer, fault: str) -> Row:
     return Row(fault, *gaps, back, TARGETS[fault])
 
 
+def fill(document: Path, name: str, text: str) -> None:
+    """Replace what stands between two marks of a document."""
+    found = re.sub(
+        rf"(?s)(<!-- {name} -->\n).*(<!-- /{name} -->)",
+        lambda marks: f"{marks[1]}{text}\n{marks[2]}",
+        document.read_text(),
+    )
+    document.write_text(found)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put the table into docs/patroni.md")
@@ -91,7 +102,8 @@ def main() -> int:
     arguments = parser.parse_args()
     rows: list[Row] = []
     with cluster() as found:
-        print(found.control("list"), flush=True)
+        listed = found.control("list")
+        print(listed, flush=True)
         writer = Writer(found.url)
         writer.start()
         for _round in range(arguments.rounds):
@@ -120,12 +132,8 @@ def main() -> int:
     for kind, count in others.items():
         print(f"{count} x {kind}", file=sys.stderr)
     if arguments.write:
-        document = re.sub(
-            r"(?s)(<!-- drill -->\n).*(<!-- /drill -->)",
-            lambda marks: f"{marks[1]}{text}\n{marks[2]}",
-            DOCUMENT.read_text(),
-        )
-        DOCUMENT.write_text(document)
+        fill(DOCUMENT, "drill", text)
+        fill(DOCUMENT, "list", f"```\n{listed.strip()}\n```")
     return int(bool(lost or others or history.stale or any(row.writing > row.target for row in rows)))
 
 

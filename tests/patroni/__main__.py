@@ -102,8 +102,7 @@ def main() -> int:
     arguments = parser.parse_args()
     rows: list[Row] = []
     with cluster() as found:
-        listed = found.control("list")
-        print(listed, flush=True)
+        print(found.control("list"), flush=True)
         writer = Writer(found.url)
         writer.start()
         for _round in range(arguments.rounds):
@@ -111,7 +110,8 @@ def main() -> int:
                 rows.append(drill(found, writer, fault))
                 print(rows[-1], flush=True)
         there = writer.stop()
-        print(found.control("list"), found.control("history"), sep="\n", flush=True)
+        listed = found.control("list")
+        print(listed, found.control("history"), sep="\n", flush=True)
     history = writer.history
     acknowledged = {number for number, _time in history.acknowledged}
     lost, unsaid = acknowledged - there, there - acknowledged

@@ -146,6 +146,12 @@ class Member:
             return {}
         return dict(found)
 
+    def is_synchronous(self) -> bool:
+        """Return whether it is the synchronous standby, as load balancers ask it."""
+        with suppress(httpx.HTTPError):
+            return _client.get(f"http://127.0.0.1:{self.api}/sync").status_code == 200
+        return False
+
 
 @dataclass
 class Cluster:
@@ -164,11 +170,8 @@ class Cluster:
         return None
 
     def has_synchronous_standby(self) -> bool:
-        """Return whether what is acknowledged now is on two members, as the leader says."""
-        leader = self.leader()
-        replicas = [] if leader is None else leader.state().get("replication", [])
-        assert isinstance(replicas, list)
-        return any(each.get("sync_state") in {"sync", "quorum"} for each in replicas)
+        """Return whether what is acknowledged now is on two members, and etcd knows on which."""
+        return self.leader() is not None and any(member.is_synchronous() for member in self.members.values())
 
     def control(self, *arguments: str) -> str:
         """Run patronictl as docs/patroni.md shows it; return what it said."""

@@ -48,7 +48,11 @@ def test_every_service_has_bounds_and_comes_back() -> None:
 
 
 def test_images_are_of_one_version() -> None:
-    """An image without a tag, or "latest", is another one tomorrow."""
+    """An image without a tag, or "latest", is another one tomorrow; that of the nodes is built from this tree."""
+    for name in NODES:
+        build = SERVICES[name]["build"]
+        assert (COMPOSE / build["context"]).resolve() == DEPLOY.parent
+        assert (DEPLOY.parent / build["dockerfile"]).is_file()
     tags = {name: service["image"].rpartition(":")[2] for name, service in SERVICES.items() if name not in NODES}
     assert [name for name, tag in tags.items() if not re.search(r"\d", tag)] == []
 

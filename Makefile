@@ -21,7 +21,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege front migration messages pictures appearance lock clean
+.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege front patroni container migration messages pictures appearance lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,14 @@ siege: $(VENV)/.test-installed ## Attack a running server: connections, kills, d
 
 front: browser programs $(VENV)/.model ## Measure what is noticed when a node behind HAProxy or nginx goes; FRONT_ARGS="--rounds 1"
 	$(BIN)/python -m tests.front $(FRONT_ARGS)
+
+patroni: $(VENV)/.test-installed ## Run PostgreSQL under Patroni and etcd here, switch over, kill the leader, count rows; some minutes
+	@$(BIN)/python tests/deploy/provide_programs.py etcd
+	$(BIN)/python -m tests.patroni $(PATRONI_ARGS)
+
+container: $(VENV)/.test-installed ## Build the container image without a registry, and run it; as root, some minutes
+	@$(BIN)/python tests/deploy/provide_programs.py buildah debootstrap
+	$(BIN)/python -m tests.container $(CONTAINER_ARGS)
 
 migration: $(VENV)/.test-installed ## Write the next change of the database's schema: MESSAGE="people and groups"
 	@$(BIN)/python -m tests.migrations "$(MESSAGE)"

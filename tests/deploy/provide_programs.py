@@ -1,7 +1,8 @@
 """Make sure that there are the programs that the files of `deploy` are tested with: those on PATH, else Debian's
 packages; else say so clearly.
 
-The tests that need them are skipped without, so that everything else can still be checked.
+The tests that need them are skipped without, so that everything else can still be checked. With names as arguments:
+those programs instead, which longer proofs need.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ PROGRAMS = {
     "haproxy": "haproxy",
     "keepalived": "keepalived",
 }
+OF_PROOFS = {"etcd": "etcd-server", "buildah": "buildah", "debootstrap": "debootstrap"}
 # Where Debian puts those of the administrator, which are not on everybody's PATH.
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 
 
-def missing() -> list[str]:
-    return [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
+def missing(programs: dict[str, str]) -> list[str]:
+    return [program for program in programs if shutil.which(program, path=PATH) is None]
 
 
-def install_debian_packages(programs: list[str]) -> None:
+def install_debian_packages(packages: list[str]) -> None:
     apt = shutil.which("apt-get")
     if apt is None or os.geteuid() != 0:
         return
-    packages = sorted({PROGRAMS[program] for program in programs})
     print(f"Installing from Debian's packages: {', '.join(packages)}")
     # The packages would start services of their own; nothing of that is wanted here.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
@@ -41,12 +42,15 @@ def install_debian_packages(programs: list[str]) -> None:
 
 
 def main() -> int:
-    if programs := missing():
-        install_debian_packages(programs)
-    for program, package in PROGRAMS.items():
+    names = sys.argv[1:]
+    programs = {name: OF_PROOFS[name] for name in names} if names else PROGRAMS
+    if absent := missing(programs):
+        install_debian_packages(sorted({programs[program] for program in absent}))
+    for program, package in programs.items():
         found = shutil.which(program, path=PATH)
-        print(f"{program}: {found or f'missing; its tests are skipped (apt-get install {package})'}")
-    return 0
+        lacking = "it is needed" if names else "its tests are skipped"
+        print(f"{program}: {found or f'missing; {lacking} (apt-get install {package})'}")
+    return int(bool(names and missing(programs)))
 
 
 if __name__ == "__main__":

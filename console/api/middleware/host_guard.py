@@ -44,7 +44,7 @@ class HostGuard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
-        if not self._is_known(host):
+        if not self._is_known(host) and not (_is_check(scope) and "host" not in headers):
             log.warning("refused: unknown host", host=host[:100])
             return (
                 421,
@@ -69,6 +69,11 @@ class HostGuard:
     def _is_known(self, host: str) -> bool:
         name = host_name(host)
         return name in self._hosts or (self._any_address and _is_address(name))
+
+
+def _is_check(scope: Scope) -> bool:
+    """Return whether it asks for health, as load balancers do by HTTP/1.0; browsers never leave out the host."""
+    return scope["type"] == "http" and scope["method"] in {"GET", "HEAD"} and scope["path"] in {"/healthz", "/readyz"}
 
 
 def host_name(host: str) -> str:

@@ -1,0 +1,1 @@
+"""`make patroni`: PostgreSQL under Patroni and etcd here, switched over and killed while rows are written."""

@@ -174,6 +174,7 @@ def _in_database(path: Path) -> list[str]:
         active = "SELECT id FROM chunks WHERE revision_id IN (SELECT active_revision_id FROM documents)"
         ids = sorted(identity for (identity,) in database.execute(active))
     files = Counter(each.name for each in (path.parent / "files").glob("??/*"))
+    files.update(each.name for each in (path.parent / "files" / "incoming").glob("*"))
     if lost := stored - files.keys():
         wrong.append(f"lost: originals {sorted(lost)}")
     if extra := files.keys() - stored:

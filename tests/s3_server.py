@@ -49,10 +49,13 @@ class S3Server:
             "files_url": f"s3://{BUCKET}/{prefix}?endpoint={self.endpoint}&region=us-east-1",
             "files_access_key": KEY,
             "files_secret_key": SECRET,
-            "files_seconds": "2",
+            "files_seconds": "4",
         }
 
     def start(self) -> None:
+        """Start it, unless it runs; returns when objects can be stored."""
+        if self._process is not None:
+            return
         options = [f"-{name}.port={port}" for name, port in self._ports.items()]
         options += [f"-{name}.port.grpc={port + _GRPC}" for name, port in self._ports.items()]
         options += [f"-{name}.localSocket={self._folder}/{name}.sock" for name in ("filer", "s3")]
@@ -63,7 +66,13 @@ class S3Server:
             self._process = subprocess.Popen(
                 [
                     *(Path(sys.executable).parent / "weed", "-logtostderr", "server", f"-dir={data}", "-s3"),
-                    *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-master.volumeSizeLimitMB=64"),
+                    *(
+                        "-ip=127.0.0.1",
+                        "-ip.bind=127.0.0.1",
+                        "-master.telemetry=false",
+                        "-master.volumeSizeLimitMB=64",
+                        "-master.electionTimeout=1s",
+                    ),
                     *("-volume.max=100", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"),
                     f"-s3.config={self._folder}/identities.json",
                     *options,
@@ -79,6 +88,7 @@ class S3Server:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._process = None
 
     def hold_up(self) -> None:
         """Have it take connections and answer nothing."""
@@ -86,8 +96,8 @@ class S3Server:
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def _writable(self) -> bool:
         from obstore.exceptions import BaseError
@@ -96,7 +106,7 @@ class S3Server:
         assert self._process.poll() is None, (self._folder / "log").read_text()[-3000:]
         try:
             httpx.get(self.endpoint, trust_env=False, timeout=1)
-            objects(self.settings("ready")).put("probe", b"")
+            objects(self.settings("ready")).put("probe", b"some bytes, for which it has to find a place")
         except (httpx.HTTPError, BaseError, FileNotFoundError):
             return False
         return True

@@ -49,8 +49,13 @@ class FolderStore:
         if not target.parent.is_dir():
             make_folder(target.parent)
             _sync(self._directory)
-        path.rename(target)
-        _sync(target.parent)
+        try:
+            path.rename(target)
+            _sync(target.parent)
+        except OSError:
+            self.remove([stored])
+            self._incoming.release(stored)
+            raise
         return stored
 
     def shortage(self) -> str:

@@ -43,6 +43,11 @@ class OriginalCache:
         """How many bytes of files there are."""
         return self._bytes
 
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+        with self._lock:
+            return list(self._files)
+
     @contextmanager
     def using(self, name: str) -> Iterator[None]:
         """Keep a file, once it is there, until the end of the context."""

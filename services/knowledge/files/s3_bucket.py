@@ -31,7 +31,7 @@ _CONNECT_SECONDS = 3.0
 _WHOLE_SECONDS = 3600.0  # for one object, as long as something arrives
 _RETRIES = 2
 _NAMES_A_PAGE = 1000
-_PROBE = "probe"
+_PROBE, _CONTENT = "probe", b"millpond"  # some bytes: a server may keep empty objects elsewhere
 _REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 _SILENCE = ("error sending request", "timed out")
 _FAILURES = ("Server Error", "server error", "SlowDown", "ServiceUnavailable")
@@ -115,13 +115,13 @@ class S3Bucket:
     def now(self) -> float:
         """Return the time by the server's clock, in seconds since 1970: a small object is stored for that."""
         with self._answers():
-            self._store.put(_PROBE, b"")
+            self._store.put(_PROBE, _CONTENT)
             return self._store.head(_PROBE)["last_modified"].timestamp()
 
     def probe(self) -> None:
         """Store and read a small object, whatever is known; end the outage if that succeeds."""
         with self._answers(anyway=True):
-            self._store.put(_PROBE, b"")
+            self._store.put(_PROBE, _CONTENT)
             self._store.head(_PROBE)
         self.outage.end()
 

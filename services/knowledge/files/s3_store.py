@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -111,14 +111,22 @@ class S3FileStore:
         for page in self._bucket.pages():
             # What is not of our form is somebody else's.
             names = [name for key, stored_at in page if stored_at < limit and (name := _name_of(key))]
-            for start in range(0, len(names), NAMES_AT_ONCE):
-                some = names[start : start + NAMES_AT_ONCE]
-                keep = self._incoming.arriving().union(known(some))
-                orphans = [name for name in some if name not in keep]
-                if orphans:
-                    self._bucket.delete([place(name) for name in orphans])
+            for orphans in self._unknown(names, known):
+                self._bucket.delete([place(name) for name in orphans])
                 removed += len(orphans)
+        # Copies of what was deleted by another node, or just now.
+        for orphans in self._unknown(self._cache.names(), known):
+            for name in orphans:
+                self._cache.remove(name)
         return removed
+
+    def _unknown(self, names: Sequence[str], known: Known) -> Iterator[list[str]]:
+        """Yield those of some names that nobody knows, and that are not just coming in."""
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            some = names[start : start + NAMES_AT_ONCE]
+            keep = self._incoming.arriving().union(known(some))
+            if orphans := [name for name in some if name not in keep]:
+                yield orphans
 
     def owner(self, pond: str) -> str:
         self._bucket.put_first(_OWNER, pond.encode())

@@ -12,6 +12,8 @@ from services.knowledge.files.file_store import FileStore
 from services.knowledge.files.open_store import open_file_store
 from tests.s3_server import objects, s3_server
 
+_OWN = {"probe", "pond"}  # what a store notes for itself
+
 
 class Place:
     """Where originals are kept in a test, seen from outside."""
@@ -32,14 +34,14 @@ class Place:
         return store
 
     def names(self) -> set[str]:
-        """Return the names of all files that are there, whole or not, but for what the store notes for itself."""
+        """Return the names of all files that are there, whole or not."""
         local = {path.name for path in self.folder.rglob("*") if path.is_file() and "cache" not in path.parts}
-        return (local | self.keys()) - {"probe", "pond"}
+        return (local | self.keys()) - _OWN
 
     def keys(self) -> set[str]:
-        if not self.is_s3:
-            return set()
-        return {each["path"].rpartition("/")[2] for page in objects(self.settings).list() for each in page}
+        """Return the names of the objects in the bucket."""
+        pages = objects(self.settings).list() if self.is_s3 else ()
+        return {each["path"].rpartition("/")[2] for page in pages for each in page} - _OWN
 
     def put(self, stored: str, content: bytes) -> None:
         """Have an original consist of these bytes."""

@@ -40,7 +40,7 @@ def test_documents_come_and_go(harness: LibraryHarness, bucket: Place) -> None:
     mail = harness.ready("offer.eml", MAIL)
     assert {each.status for each in harness.library.documents(SERVICE)} == {DocumentStatus.READY}
     assert len(harness.library.documents(SERVICE)) == 4, "the attachment, too"
-    assert bucket.names() == originals(harness)
+    assert bucket.keys() == originals(harness)
     assert harness.library.reader.page_image(SERVICE, pages.id, 2).startswith(b"\x89PNG")
     path, _document = harness.library.reader.original(SERVICE, text.id)
     assert path.read_text() == text_about("herons", 6)
@@ -49,8 +49,8 @@ def test_documents_come_and_go(harness: LibraryHarness, bucket: Place) -> None:
     harness.idle()
     harness.ready("a.txt", text_about("bitterns", 6))
     harness.library.delete(SERVICE, [mail.id, pages.id])
-    eventually(lambda: bucket.names() == originals(harness), seconds=10, what="the deletions")
-    assert len(bucket.names()) == 1
+    eventually(lambda: bucket.keys() == originals(harness), seconds=10, what="the deletions")
+    assert len(bucket.keys()) == 1
 
 
 def test_job_waits_for_a_server_that_is_away(bucket: Place, embedder: Embedder) -> None:
@@ -89,7 +89,7 @@ def test_duplicate_of_a_lost_original_brings_it_back(harness: LibraryHarness, bu
     other = harness.library.create_collection(SERVICE, "Other")
     second = harness.ready("a.txt", text_about("cranes"), other.id)
     (kept,) = originals(harness) - {lost}
-    assert bucket.names() == {kept}
+    assert bucket.keys() == {kept}
     stored, sha256 = harness.library.reader._documents.original(second.id, None)
     assert content(harness.files, stored, sha256) == text_about("cranes").encode()
     assert first.id != second.id
@@ -134,6 +134,6 @@ def test_bucket_of_another_pond_is_not_swept(
         with LibraryHarness(bucket.folder / "another", embedder, start=False, **bucket.settings) as second:
             theirs = SharedLeftovers(second.files, second.database)
             assert theirs.sweep() == 0
-            assert "another pond" in theirs.warning
-        assert bucket.names() == kept
+            assert "another database" in theirs.warning
+        assert bucket.keys() == kept
         assert (mine.sweep(), mine.warning) == (0, "")

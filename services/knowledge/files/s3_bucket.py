@@ -20,7 +20,7 @@ from services.core.files_settings import S3Location
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
-from services.knowledge.files.s3_outage import Cause, Outage, unavailable
+from services.knowledge.files.s3_outage import Outage, OutageCause, unavailable
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -135,11 +135,11 @@ class S3Bucket:
         except FileNotFoundError as error:
             if "NoSuchBucket" not in str(error):
                 raise
-            raise self._failed(Cause.NO_BUCKET, error) from error
+            raise self._failed(OutageCause.NO_BUCKET, error) from error
         except BaseError as error:
             raise self._failed(_cause(error), error) from error
 
-    def _failed(self, cause: Cause | None, error: Exception) -> Exception:
+    def _failed(self, cause: OutageCause | None, error: Exception) -> Exception:
         if cause is not None:
             self.outage.begin(cause, str(error))
             return unavailable(cause)
@@ -150,18 +150,18 @@ class S3Bucket:
         )
 
 
-def _cause(error: BaseError) -> Cause | None:
+def _cause(error: BaseError) -> OutageCause | None:
     """Return what an error means; None: it is about one object alone. obstore has no kinds for most of them."""
     details = str(error)
     if "InvalidObjectState" in details:  # in an archive
         return None
     if "NoSuchBucket" in details:
-        return Cause.NO_BUCKET
+        return OutageCause.NO_BUCKET
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or any(code in details for code in _REFUSALS):
-        return Cause.REFUSES
+        return OutageCause.REFUSES
     if any(text in details for text in _SILENCE):
-        return Cause.SILENT
-    return Cause.FAILS if any(text in details for text in _FAILURES) else None
+        return OutageCause.SILENT
+    return OutageCause.FAILS if any(text in details for text in _FAILURES) else None
 
 
 def _config(location: S3Location, settings: Settings) -> S3Config:

@@ -14,7 +14,7 @@ from services.knowledge.files.stored_file import FilesUnavailableError
 log = structlog.get_logger(__name__)
 
 
-class Cause(Enum):
+class OutageCause(Enum):
     """Why nothing can be done with the bucket."""
 
     SILENT = "does not answer"
@@ -28,7 +28,7 @@ class Outage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cause: Cause | None = None
+        self._cause: OutageCause | None = None
         self._listeners: list[Callable[[], None]] = []
 
     def on_begin(self, listener: Callable[[], None]) -> None:
@@ -40,7 +40,7 @@ class Outage:
         cause = self._cause
         return "" if cause is None else _in_words(cause)
 
-    def begin(self, cause: Cause, details: str) -> None:
+    def begin(self, cause: OutageCause, details: str) -> None:
         """Record a failure."""
         with self._lock:
             before, self._cause = self._cause, cause
@@ -66,7 +66,7 @@ class Outage:
             raise unavailable(self._cause)
 
 
-def unavailable(cause: Cause) -> FilesUnavailableError:
+def unavailable(cause: OutageCause) -> FilesUnavailableError:
     """Return the error for whoever needs an original."""
     return FilesUnavailableError(
         joined((_in_words(cause), _("What was stored before is kept; nothing was changed."))),
@@ -74,10 +74,10 @@ def unavailable(cause: Cause) -> FilesUnavailableError:
     )
 
 
-def _in_words(cause: Cause) -> str:
+def _in_words(cause: OutageCause) -> str:
     return {
-        Cause.SILENT: _("The server of the original files (S3) does not answer."),
-        Cause.REFUSES: _("The server of the original files (S3) refuses the access key."),
-        Cause.NO_BUCKET: _("The server of the original files (S3) does not have the bucket."),
-        Cause.FAILS: _("The server of the original files (S3) answers with errors."),
+        OutageCause.SILENT: _("The server of the original files (S3) does not answer."),
+        OutageCause.REFUSES: _("The server of the original files (S3) refuses the access key."),
+        OutageCause.NO_BUCKET: _("The server of the original files (S3) does not have the bucket."),
+        OutageCause.FAILS: _("The server of the original files (S3) answers with errors."),
     }[cause]

@@ -5,17 +5,18 @@ obstore and its runtime take 10 MB; they are imported here alone, and this modul
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from services.core.errors import StorageError
+from services.core.errors import MillpondError, StorageError
 from services.core.files_settings import S3Location
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
@@ -32,9 +33,8 @@ _WHOLE_SECONDS = 3600.0  # for one object, as long as something arrives
 _RETRIES = 2
 _NAMES_A_PAGE = 1000
 _PROBE, _CONTENT = "probe", b"millpond"  # some bytes: a server may keep empty objects elsewhere
-_REFUSALS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-_SILENCE = ("error sending request", "timed out")
-_FAILURES = ("Server Error", "server error", "SlowDown", "ServiceUnavailable")
+_NO_BUCKET = "NoSuchBucket"
+_PASSING = frozenset({408, 429})  # too slow, too many
 
 log = structlog.get_logger(__name__)
 
@@ -77,13 +77,13 @@ class S3Bucket:
 
     def get(self, key: str, write: Callable[[bytes], Any]) -> None:
         """Give an object to `write`, piece by piece."""
-        with self._answers():
+        with self._answers(reads=True):
             for piece in self._store.get(key).stream(min_chunk_size=MEGABYTE):
                 write(bytes(piece))
 
     def get_some(self, key: str, offset: int, most: int) -> bytes:
         """Return a part of an object, empty where it is not that long."""
-        with self._answers():
+        with self._answers(reads=True):
             if offset and self._store.head(key)["size"] <= offset:
                 return b""
             return bytes(self._store.get(key, options={"range": (offset, offset + most)}).bytes())
@@ -91,7 +91,7 @@ class S3Bucket:
     def exists(self, key: str) -> bool:
         """Return whether there is an object of this key."""
         try:
-            with self._answers():
+            with self._answers(reads=True):
                 self._store.head(key)
         except FileNotFoundError:
             return False
@@ -115,53 +115,70 @@ class S3Bucket:
     def now(self) -> float:
         """Return the time by the server's clock, in seconds since 1970: a small object is stored for that."""
         with self._answers():
-            self._store.put(_PROBE, _CONTENT)
-            return self._store.head(_PROBE)["last_modified"].timestamp()
+            return self._store_and_read()
 
     def probe(self) -> None:
         """Store and read a small object, whatever is known; end the outage if that succeeds."""
-        with self._answers(anyway=True):
-            self._store.put(_PROBE, _CONTENT)
-            self._store.head(_PROBE)
-        self.outage.end()
+        try:
+            self._store_and_read()
+        except (BaseError, FileNotFoundError) as error:
+            self.outage.begin(_cause(str(error)), str(error))
+        else:
+            self.outage.end()
 
     @contextmanager
-    def _answers(self, *, anyway: bool = False) -> Iterator[None]:
-        """Turn failures of the server into errors that say what it means, and remember them."""
-        if not anyway:
-            self.outage.require_none()
+    def _answers(self, *, reads: bool = False) -> Iterator[None]:
+        """Turn failures of the server into errors that say what it means, and remember them.
+
+        An object that is not there is none where one `reads`; elsewhere it is the bucket that is not there.
+        """
+        self.outage.require_none()
         try:
             yield
         except FileNotFoundError as error:
-            if "NoSuchBucket" not in str(error):
+            if reads and _NO_BUCKET not in str(error):
                 raise
-            raise self._failed(OutageCause.NO_BUCKET, error) from error
+            raise self._failed(OutageCause.NO_BUCKET, str(error)) from error
         except BaseError as error:
-            raise self._failed(_cause(error), error) from error
+            raise self._refused(str(error)) from error
 
-    def _failed(self, cause: OutageCause | None, error: Exception) -> Exception:
-        if cause is not None:
-            self.outage.begin(cause, str(error))
-            return unavailable(cause)
-        log.warning("S3 refuses an object", details=str(error)[:500])
-        return StorageError(
-            _("The server of the original files (S3) refuses this file; what was stored before is kept."),
-            _("The log has what the server said."),
-        )
+    def _refused(self, details: str) -> MillpondError:
+        """Return the error for what the server, or the way to it, has said."""
+        status = _status(details)
+        if 400 <= status < 500 and status not in _PASSING:
+            with suppress(BaseError, FileNotFoundError):
+                self._store_and_read()
+                log.warning("S3 refuses an object", details=details[:500])
+                return StorageError(
+                    _("The server of the original files (S3) refuses this file; what was stored before is kept."),
+                    _("The log has what the server said."),
+                )
+        return self._failed(_cause(details), details)
+
+    def _failed(self, cause: OutageCause, details: str) -> MillpondError:
+        self.outage.begin(cause, details)
+        return unavailable(cause)
+
+    def _store_and_read(self) -> float:
+        """Store and read a small object; return when it was stored, by the server's clock."""
+        self._store.put(_PROBE, _CONTENT)
+        return self._store.head(_PROBE)["last_modified"].timestamp()
 
 
-def _cause(error: BaseError) -> OutageCause | None:
-    """Return what an error means; None: it is about one object alone. obstore has no kinds for most of them."""
-    details = str(error)
-    if "InvalidObjectState" in details:  # in an archive
-        return None
-    if "NoSuchBucket" in details:
+def _status(details: str) -> int:
+    """Return the HTTP status in the text of an error, 0 for none: obstore has it nowhere else."""
+    found = re.search(r"non-2xx status code: (\d{3})", details)
+    return int(found[1]) if found else 0
+
+
+def _cause(details: str) -> OutageCause:
+    """Return what the text of an error means for all objects."""
+    status = _status(details)
+    if _NO_BUCKET in details or status == 404:
         return OutageCause.NO_BUCKET
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or any(code in details for code in _REFUSALS):
+    if status in {401, 403}:
         return OutageCause.REFUSES
-    if any(text in details for text in _SILENCE):
-        return OutageCause.SILENT
-    return OutageCause.FAILS if any(text in details for text in _FAILURES) else None
+    return OutageCause.FAILS if status or "redirect" in details else OutageCause.SILENT
 
 
 def _config(location: S3Location, settings: Settings) -> S3Config:

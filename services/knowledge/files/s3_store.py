@@ -197,8 +197,7 @@ class S3FileStore:
         while not self._stopping.is_set():
             if not probed or self.outage():
                 probed = True
-                with suppress(MillpondError):
-                    self._bucket.probe()
+                self._bucket.probe()
             if not self.outage():
                 self._delete_unneeded()
             waiting = self.outage() or self._unneeded

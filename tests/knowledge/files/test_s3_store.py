@@ -147,7 +147,9 @@ def test_server_that_is_held_up_costs_a_limited_time(bucket: Place, away: S3Serv
     files = bucket.open(files_seconds=2)
     stored = take(files, b"stored")
     reader = bucket.open("another", files_seconds=2)
-    away.hold_up()
+    large = take(files, secrets.token_bytes(30 * MEGABYTE))
+    with pytest.raises(FilesUnavailableError, match="does not answer"):  # in the middle of a file
+        bucket.open("third", files_seconds=2)._bucket.get(f"{large[:2]}/{large}", lambda _piece: away.hold_up())
     began = time.monotonic()
     with pytest.raises(FilesUnavailableError, match="does not answer"), reader.opened(stored, sha256(b"stored")):
         pass

@@ -185,8 +185,7 @@ class Library:
         one after the other, those of several in turn.
 
         Raises:
-            UnavailableError: uploads are closed at present, to keep within the memory budget, or there is no place for
-                files.
+            UnavailableError: uploads are closed at present, by the memory budget, or as there is no place for files.
             StorageError: too little disk space is free.
             NotFoundError: there is no such collection.
             ForbiddenError: `actor` may not add to it.
@@ -215,14 +214,7 @@ class Library:
     ) -> tuple[Intake, bool]:
         is_stored = intake.originals_present(self._database, self._files, [file.sha256])
         with self._writer.transaction() as unit:
-            result = intake.admit(
-                unit.connection,
-                file,
-                name,
-                collection_id,
-                plan,
-                is_stored=is_stored,
-            )
+            result = intake.admit(unit.connection, file, name, collection_id, plan, is_stored=is_stored)
             unit.unneeded.extend(result.unneeded)
             if result.duplicate:
                 keep_for_itself(unit.connection, result.document_id)

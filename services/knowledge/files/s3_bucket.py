@@ -5,6 +5,7 @@ obstore and its runtime take 10 MB; they are imported here alone, and this modul
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from obstore.store import S3Store
 from services.core.errors import MillpondError, StorageError
 from services.core.files_settings import S3Location
 from services.core.i18n import _
+from services.core.known_secrets import register_secret
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from services.knowledge.files.s3_outage import Outage, OutageCause, unavailable
@@ -48,6 +50,7 @@ class S3Bucket:
 
     def __init__(self, location: S3Location, settings: Settings) -> None:
         self.outage = Outage()
+        register_secret(os.environ.get("AWS_SECRET_ACCESS_KEY", ""))  # of obstore's own settings
         silent = timedelta(seconds=settings.files_seconds)
         self._store = S3Store(
             location.bucket,

@@ -71,7 +71,7 @@ class SharedLeftovers:
         while not self._stopping.wait(seconds):
             try:
                 self.sweep()
-            except MillpondError as error:
+            except (MillpondError, OSError) as error:
                 log.warning("originals not swept", reason=str(error))
                 seconds = _RETRY_SECONDS
             else:

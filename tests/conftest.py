@@ -8,6 +8,7 @@ from services.core.settings import Settings
 from services.knowledge.bundled_models import MINILM
 from services.knowledge.embedding import Embedder
 from tests.databases import stop_server
+from tests.s3_server import stop_s3_server
 from tests.servers import Server, serving
 
 
@@ -20,9 +21,10 @@ def embedder() -> Iterator[Embedder]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _database_server() -> Iterator[None]:
+def _engine_servers() -> Iterator[None]:
     yield
     stop_server()
+    stop_s3_server()
 
 
 @pytest.fixture(scope="session")

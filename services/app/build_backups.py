@@ -58,5 +58,6 @@ def backup_source(settings: Settings) -> BackupSource:
     return BackupSource(
         folder=settings.data_dir,
         database=Path(path.partition("?")[0]) if found and not scheme and path else None,
+        originals=None if settings.s3_location else Path(settings.files_url or settings.data_dir / "files"),
         small=tuple((f"audit{end}", key.with_suffix(end)) for end in (HEAD_SUFFIX, PUBLIC_SUFFIX)),
     )

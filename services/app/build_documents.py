@@ -178,7 +178,7 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     """Return index, parsers, ingestion (not started), library and retriever; the index is read from disk."""
     from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding import Embedder
-    from services.knowledge.file_store import FileStore
+    from services.knowledge.files.open_store import open_file_store
     from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
@@ -200,7 +200,8 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     )
     index.start()
     closing.callback(index.close)
-    files = FileStore(settings.data_dir / "files", settings)
+    files = open_file_store(settings)
+    closing.callback(files.close)
     parser = ParserPool(settings, embedder.tokenizer_file, embedder.max_tokens, admission=admission)
     closing.callback(parser.close)
     ingestion = Ingestion(database, files, parser, embedder, index, settings, reporter=reporter, admission=admission)

@@ -5,8 +5,12 @@ A database that is damaged at the start is refused before this (`services.core.d
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
+
+import structlog
 
 from services.core.database import Database
 from services.core.errors import DamagedError, MillpondError
@@ -14,9 +18,11 @@ from services.core.events import EventKind, EventSink
 from services.core.i18n import _, joined, listed
 from services.core.machine import MEGABYTE
 from services.core.settings import DATABASE_FILE, Settings
+from services.core.thread_priority import start_low_priority_thread
 from services.operations.health import Check, Health
 
 if TYPE_CHECKING:
+    from services.knowledge.ingestion import Ingestion
     from services.knowledge.original_check import OriginalCheck
     from services.memory.monitor import MemoryMonitor
 
@@ -25,6 +31,11 @@ CHECK_SECONDS = 1.0
 # A megabyte a second each of database and originals: a gigabyte in 17 minutes, for about 0.2 % of a core.
 PAGES_PER_CHECK = 256
 BYTES_PER_CHECK = MEGABYTE
+REMOTE_CHECK_SECONDS = 8.0  # a gigabyte in two hours
+CLOSE_SECONDS = 5.0
+ORIGINALS = "original files"
+
+log = structlog.get_logger(__name__)
 
 
 def require_database(settings: Settings) -> None:
@@ -64,14 +75,41 @@ def report_files(text: str, names: list[str], reporter: EventSink) -> None:
         reporter.event(EventKind.DAMAGE, text.format(names=listed(names)))
 
 
-def watch_originals(check: OriginalCheck, memory: MemoryMonitor, reporter: EventSink) -> None:
-    """Check the originals a little every second, and say which ones are damaged or gone."""
+def watch_originals(check: OriginalCheck, memory: MemoryMonitor, reporter: EventSink, closing: ExitStack) -> None:
+    """Check the originals a little every second, and say which ones are damaged or gone.
+
+    Over a network it is done more seldom, in a thread that may wait.
+    """
 
     def step() -> None:
         for found in check.some(BYTES_PER_CHECK):
             reporter.event(EventKind.DAMAGE, found)
 
-    memory.add_task(step, CHECK_SECONDS)
+    if not check.remote:
+        memory.add_task(step, CHECK_SECONDS)
+        return
+    stopping = threading.Event()
+
+    def watch() -> None:
+        while not stopping.wait(REMOTE_CHECK_SECONDS):
+            try:
+                step()
+            except MillpondError as error:
+                log.warning("originals not checked", reason=str(error))
+
+    thread = start_low_priority_thread("original-check", watch)
+    closing.callback(thread.join, CLOSE_SECONDS)
+    closing.callback(stopping.set)
+
+
+def files_check(ingestion: Ingestion) -> Callable[[], Check]:
+    """Return the check of the place where originals are kept: without it what needs none of them goes on."""
+
+    def check() -> Check:
+        warning = ingestion.files_warning
+        return Check(ORIGINALS, ok=True, detail=warning or _("reachable"), warning=bool(warning))
+
+    return check
 
 
 def database_check(database: Database) -> Callable[[], Check]:

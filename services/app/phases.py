@@ -30,7 +30,7 @@ from services.app.build_schema import open_database, watch_copies
 from services.app.build_secrets import build_secrets
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
-from services.app.damage import require_database, watch_database, watch_originals
+from services.app.damage import ORIGINALS, files_check, require_database, watch_database, watch_originals
 from services.app.data_folder import lock_folder
 from services.app.diagnostics import register_actions, register_owners
 from services.app.gc_experiment import build_experiments
@@ -237,7 +237,9 @@ def load_services(
     )
     health.set_check(build_operations.STORE, build_operations.store_check(knowledge.library))
     health.set_check(build_operations.INDEX, build_operations.index_check(knowledge.index))
-    watch_originals(knowledge.originals, base.memory, base.reporter)
+    watch_originals(knowledge.originals, base.memory, base.reporter, closing)
+    if settings.files_url:
+        health.set_check(ORIGINALS, files_check(knowledge.ingestion))
     metrics.register_knowledge(base.metrics, settings, base.caches, knowledge)
 
     enter(_("opening the conversations"))

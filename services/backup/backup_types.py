@@ -25,11 +25,13 @@ class BackupSource:
     Attributes:
         folder: the data folder.
         database: the file of the main database; None: it is none of SQLite.
+        originals: the folder of originals; None: they are in none.
         small: files that are copied as they are, by their name in a backup; those that are missing are left out.
     """
 
     folder: Path
     database: Path | None
+    originals: Path | None
     small: tuple[tuple[str, Path], ...]
 
 

@@ -92,8 +92,15 @@ def make_backup(
             _("The database is no file of SQLite; nothing was copied."),
             _("Back it up with its own program, and the folder of originals with any other."),
         )
+    if source.originals is None:
+        raise ConflictError(
+            _("The original files are in a bucket of an S3 server; nothing was copied."),
+            _("Have that server keep versions or a copy of the bucket, and copy the database with its own program."),
+        )
     with staging_folder(source.folder) as staging:
-        maker = _Maker(source, source.database, destination, pace, staging, alone=alone, report=report)
+        maker = _Maker(
+            source, source.database, destination, pace, staging, files=source.originals, alone=alone, report=report
+        )
         head, files = maker.copy(signer, now)
         destination.write_manifest(head.name, written(head, files, signer))
     report(BackupStage.TIDYING, 0)
@@ -143,6 +150,7 @@ class _Maker:
         pace: Pace,
         staging: Path,
         *,
+        files: Path,
         alone: bool,
         report: Report,
     ) -> None:
@@ -153,6 +161,7 @@ class _Maker:
         self._staging = staging
         self._alone = alone
         self._report = report
+        self._folder = files  # of originals
         self._copied = 0
         self._files: list[ManifestFile] = []
 
@@ -210,7 +219,7 @@ class _Maker:
         unusable: dict[str, str] = {}
         for each in new:
             try:
-                if each.size and not self._destination.store(each.sha256, self._content(each.path)):
+                if each.size and not self._destination.store(each.sha256, self._content(each.stored)):
                     unusable[each.path] = DAMAGED
                     continue
             except _GoneError:
@@ -219,9 +228,9 @@ class _Maker:
             self._copied += each.size
         return unusable
 
-    def _content(self, path: str) -> Iterator[bytes]:
-        """Yield the content of a file of the data folder; its name is not followed where it is a link."""
-        location = self._source.folder / path
+    def _content(self, stored: str) -> Iterator[bytes]:
+        """Yield the content of an original; its name is not followed where it is a link."""
+        location = self._folder / stored[:2] / stored
         try:
             descriptor = os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError as error:

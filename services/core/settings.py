@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from services.core.backup_settings import BackupSettings
+from services.core.files_settings import FilesSettings
 from services.core.languages import LANGUAGES, matching_language
 from services.core.machine import MEGABYTE
 from services.core.networks import is_host_name, listed, parsed_networks
@@ -42,7 +43,7 @@ def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "millpond"
 
 
-class Settings(BackupSettings, OidcSettings):
+class Settings(BackupSettings, FilesSettings, OidcSettings):
     """Settings by field; the environment variable is `MILLPOND_` and the field's name in capitals.
 
     Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), names of earlier

@@ -14,6 +14,7 @@ from services.core.settings import Settings
 HIDDEN = "…"
 # Whoever knows the path of such an address can use it: chat services put their token there.
 _SECRET_PATHS = frozenset({"webhook_url"})
+_PLAIN_QUERIES = frozenset({"files_url"})  # endpoint and region, neither of which takes a password
 _USERS = frozenset({"database_url"})  # elsewhere a name without a password may be a token
 
 
@@ -61,7 +62,8 @@ def shown_address(text: str, name: str = "") -> str:
     shown += address.host
     if name in _SECRET_PATHS and (address.path.strip("/") or address.query):
         return f"{shown}/{HIDDEN}"
-    return shown + address.path + (f"?{HIDDEN}" if address.query else "")
+    query = address.query if name in _PLAIN_QUERIES else HIDDEN
+    return shown + address.path + (f"?{query}" if address.query else "")
 
 
 def register_settings(settings: Settings) -> None:
@@ -70,7 +72,7 @@ def register_settings(settings: Settings) -> None:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
             register_secret(value.get_secret_value())
-        elif isinstance(value, str) and (address := _Address.of(value)) is not None:
+        elif isinstance(value, str) and name not in _PLAIN_QUERIES and (address := _Address.of(value)) is not None:
             password = address.login.partition(":")[2]
             found = [password, unquote(password), address.query]
             found += [pair.partition("=")[2] for pair in address.query.split("&")]

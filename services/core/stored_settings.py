@@ -14,7 +14,7 @@ from services.core.shown_settings import register_settings
 
 log = structlog.get_logger(__name__)
 
-STORABLE = ("openai_api_key", "webhook_secret", "webhook_url", "oidc_client_secret")
+STORABLE = ("openai_api_key", "webhook_secret", "webhook_url", "oidc_client_secret", "files_secret_key")
 
 
 def with_stored(settings: Settings, secrets: SecretStore) -> Settings:

@@ -34,7 +34,7 @@ from services.core.migrations.upgrade import open_schema
 from services.core.settings import Settings
 from services.integrations.langchain_store import ExternalStore, ExternalText, external_id_of
 from services.knowledge.embedding.embedder_protocol import EmbeddingModel
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.open_store import open_file_store
 from services.knowledge.index.manager import IndexManager
 from services.knowledge.index.segment import Ids, Vectors
 from services.knowledge.index.snapshots import IndexSnapshotStore
@@ -106,9 +106,11 @@ class KnowledgeVectorStore(VectorStore):
             settings=settings,
         )
         index.start()
-        writer = DocumentWriter(database, FileStore(folder / "files", settings), index, ProgressBoard())
+        files = open_file_store(settings)
+        writer = DocumentWriter(database, files, index, ProgressBoard())
         store = cls(database, writer, index, embedding, collection=collection)
         store._closing.callback(database.close)
+        store._closing.callback(files.close)
         store._closing.callback(index.close)
         return store
 

@@ -26,7 +26,8 @@ from services.core.usage import NoUsage, UsageCounts, UsageSink
 from services.knowledge import types
 from services.knowledge.delayed_deletions import DelayedDeletions
 from services.knowledge.file_names import document_name
-from services.knowledge.file_store import FileStore, StoredFile
+from services.knowledge.files.file_store import FileStore
+from services.knowledge.files.stored_file import StoredFile
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_audit import LibraryAudit
 from services.knowledge.library_jobs import LibraryJobs
@@ -184,7 +185,7 @@ class Library:
         one after the other, those of several in turn.
 
         Raises:
-            UnavailableError: uploads are closed at present, to keep within the memory budget.
+            UnavailableError: uploads are closed at present, by the memory budget, or as there is no place for files.
             StorageError: too little disk space is free.
             NotFoundError: there is no such collection.
             ForbiddenError: `actor` may not add to it.
@@ -211,15 +212,9 @@ class Library:
     def _admit(
         self, actor: Actor, file: StoredFile, name: str, collection_id: int, plan: intake.RevisionPlan
     ) -> tuple[Intake, bool]:
+        is_stored = intake.originals_present(self._database, self._files, [file.sha256])
         with self._writer.transaction() as unit:
-            result = intake.admit(
-                unit.connection,
-                file,
-                name,
-                collection_id,
-                plan,
-                is_stored=lambda stored: self._files.location(stored).is_file(),
-            )
+            result = intake.admit(unit.connection, file, name, collection_id, plan, is_stored=is_stored)
             unit.unneeded.extend(result.unneeded)
             if result.duplicate:
                 keep_for_itself(unit.connection, result.document_id)

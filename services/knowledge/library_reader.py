@@ -11,7 +11,7 @@ from services.core.actor import Actor
 from services.core.database import Database
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
 from services.knowledge.formats.registry import SHOWN_PAGES
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.recognition.recognized import RecognizedPage
@@ -68,15 +68,25 @@ class LibraryReader:
         return _locate_quote(self._contents, document_id, quote, actor.readable())
 
     def original(self, actor: Actor, document_id: int) -> tuple[Path, Document]:
-        """Return the path of the original file, for reading, and its document.
+        """Return the path of the original file, for reading at once, and its document.
 
         Raises:
             NotFoundError: the document is gone, may not be read, or its file was not kept as it could not be read.
             DamagedError: the file is not the one that was stored.
+            UnavailableError: it cannot be had at present.
         """
         readable = actor.readable()
         document = self._documents.get(document_id, self._board.live(), readable)
-        return self._files.verified(*self._documents.original(document_id, readable)), document
+        with self._files.opened(*self._documents.original(document_id, readable)) as path:
+            return path, document
+
+    def has_original(self, actor: Actor, document_id: int) -> bool:
+        """Return whether the original file was kept; whether it can be had is not asked.
+
+        Raises:
+            NotFoundError: the document is gone, or may not be read.
+        """
+        return bool(self._documents.original(document_id, actor.readable())[0])
 
     def page_image(
         self, actor: Actor, document_id: int, page: int, width: int = 1000, highlight: Sequence[str] = ()
@@ -86,15 +96,18 @@ class LibraryReader:
         Raises:
             NotFoundError: there is no such document or page.
             BadInputError: it is neither.
+            DamagedError, UnavailableError: as of `original`.
         """
-        path, document = self.original(actor, document_id)
+        readable = actor.readable()
+        document = self._documents.get(document_id, self._board.live(), readable)
         if document.media_type not in SHOWN_PAGES:
             raise BadInputError(
                 _("Only pages of PDF documents and pictures can be shown."), _("Open its text or the original.")
             )
-        recognized = self._recognized.page(document_id, page, actor.readable()) if highlight else None
+        recognized = self._recognized.page(document_id, page, readable) if highlight else None
         boxes = marks(recognized.words, highlight) if recognized is not None else ()
-        return self._parser.render_page(path, page, width, highlight, boxes)
+        with self._files.opened(*self._documents.original(document_id, readable)) as path:
+            return self._parser.render_page(path, page, width, highlight, boxes)
 
     def recognized_pages(self, actor: Actor, document_id: int) -> list[RecognizedPage]:
         """Return the pages that text recognition read, without their words."""

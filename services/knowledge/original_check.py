@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 
 from services.core.database import Database
+from services.core.errors import StorageError
 from services.core.i18n import _
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
+from services.knowledge.files.stored_file import FilesUnavailableError
 from services.knowledge.store.originals import Original, next_originals
 
 log = structlog.get_logger(__name__)
@@ -20,9 +22,10 @@ _FILES_PER_CALL = 20
 
 
 class OriginalCheck:
-    """Goes through the originals again and again; each damaged one is returned once."""
+    """Goes through the originals again and again; each damaged one is returned once. `remote`: over a network."""
 
     def __init__(self, database: Database, files: FileStore) -> None:
+        self.remote = files.remote
         self._database = database
         self._files = files
         self._current: Original | None = None
@@ -42,7 +45,10 @@ class OriginalCheck:
         for original in coming:
             if original != self._current:
                 self._current, self._offset, self._hash = original, 0, hashlib.sha256()
-            reason, read, complete = self._read(original, most_bytes)
+            try:
+                reason, read, complete = self._read(original, most_bytes)
+            except FilesUnavailableError:
+                return  # goes on here when it can be had
             most_bytes -= read
             if complete:
                 self._current, self._last = None, original.revision_id
@@ -58,13 +64,13 @@ class OriginalCheck:
     def _read(self, original: Original, most_bytes: int) -> tuple[str, int, bool]:
         """Read on; return what is wrong with the file, how many bytes were read, and whether it was read to its end."""
         try:
-            with self._files.location(original.stored).open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(most_bytes)
+            data = self._files.read(original.stored, self._offset, most_bytes)
         except FileNotFoundError:
             return _("is gone"), 0, True
         except OSError as error:
             return _("cannot be read: {reason}").format(reason=error.strerror), 0, True
+        except StorageError as error:
+            return _("cannot be read: {reason}").format(reason=error.message), 0, True
         self._hash.update(data)
         self._offset += len(data)
         if len(data) == most_bytes:

@@ -8,14 +8,15 @@ from typing import Self
 
 from services.core.errors import BadInputError
 from services.core.i18n import _
-from services.knowledge.file_store import IncomingFile, StoredFile
+from services.knowledge.files.incoming import IncomingFile
+from services.knowledge.files.stored_file import StoredFile
 from services.knowledge.types import Intake
 
 
 class UploadSession:
     """One file being uploaded; a context manager that leaves nothing behind unless `finish` succeeded.
 
-    After `finish` the file and the job that will process it are durable on disk.
+    After `finish` the file and the job that will process it are durable.
     """
 
     def __init__(self, incoming: IncomingFile, admit: Callable[[StoredFile], tuple[Intake, bool]]) -> None:
@@ -39,6 +40,7 @@ class UploadSession:
             BusyError: too many jobs are waiting.
             NotFoundError: the collection is gone.
             StorageError: the disk is full or refuses.
+            UnavailableError: originals cannot be stored at present.
         """
         stored = self._incoming.finish()
         if not stored.size_bytes:

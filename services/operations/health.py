@@ -57,6 +57,7 @@ def component_name(name: str) -> str:
         "database": _("database"),
         "certificate": _("certificate"),
         "backup": _("backup"),
+        "original files": _("original files"),
     }
     return names.get(name, name)
 

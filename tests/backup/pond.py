@@ -20,7 +20,8 @@ from services.backup.pacing import Pace
 from services.backup.retention import RetentionRule
 from services.core.database import Database
 from services.core.settings import Settings
-from services.knowledge.file_store import FileStore, StoredFile
+from services.knowledge.files.folder_store import FolderStore
+from services.knowledge.files.stored_file import StoredFile
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Pond:
 
     settings: Settings
     database: Database
-    files: FileStore
+    files: FolderStore
     destination: Path
     stored: list[StoredFile] = field(default_factory=list)
 
@@ -118,7 +119,7 @@ def pond_in(folder: Path) -> Iterator[Pond]:
         database.create_tables()
         with database.write() as connection:
             connection.execute(collections.insert().values(name="Documents"))
-        pond = Pond(settings, database, FileStore(data / "files", settings), folder / "backups")
+        pond = Pond(settings, database, FolderStore(data / "files", settings), folder / "backups")
         for number in range(3):
             pond.add(f"{number}.txt", f"document {number} ".encode() * 1000)
         yield pond

@@ -221,6 +221,18 @@ def test_a_damaged_or_missing_original_is_left_out_and_named(pond: Pond, tmp_pat
     assert [path.name for path in (tmp_path / "restored" / "files").glob("??/*")] == [good.name]
 
 
+def test_originals_elsewhere_are_copied_and_those_in_a_bucket_refused(pond: Pond, tmp_path: Path) -> None:
+    """A backup without the originals would be taken for a whole one."""
+    (pond.settings.data_dir / "files").rename(tmp_path / "elsewhere")
+    pond.settings = pond.settings.model_copy(update={"files_url": str(tmp_path / "elsewhere")})
+    made = pond.back_up()
+    assert not any(made.head.left_out.values())
+    assert pond.check(made.head.name).problems == ()
+    pond.settings = pond.settings.model_copy(update={"files_url": "s3://bucket/pond"})
+    with pytest.raises(ConflictError, match="bucket of an S3 server; nothing was copied"):
+        pond.back_up()
+
+
 @pytest.mark.parametrize("place", ["blob", "database", "manifest", "tidying"])
 def test_a_killed_backup_leaves_those_before_it_whole(pond: Pond, place: str) -> None:
     """A half backup would be taken for a whole one, or keep the next one from being made."""

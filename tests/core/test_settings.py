@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from services.core.files_settings import S3Location
 from services.core.setting_names import RenamedSetting, UnknownVariable, renamed_settings, unknown_variables
 from services.core.settings import RENAMED, Settings
 
@@ -31,6 +32,34 @@ def test_misspelt_setting_in_the_file_is_refused(tmp_path: Path, monkeypatch: py
 def test_key_is_not_shown() -> None:
     """The key of a model server does not appear when the settings are printed."""
     assert "geheim" not in repr(Settings(openai_api_key="geheim"))
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("files", "absolute path"),
+        ("https://s3.example/pond", "absolute path"),
+        ("s3://key:geheim@pond", "without a user"),
+        ("s3://", "BUCKET"),
+        ("s3://pond/../other", "prefix"),
+        ("s3://pond/a?endpont=https://s3.example", "endpoint= and region="),
+        ("s3://pond/a?region=a&region=b", "each once"),
+        ("s3://pond/a?endpoint=s3.example", "endpoint must be https"),
+        ("s3://pond/a?endpoint=https://me:geheim@s3.example", "without a password"),
+    ],
+)
+def test_place_of_originals_that_cannot_be_meant_is_refused(url: str, reason: str) -> None:
+    """A place that is mistyped, relative, or holds a password is refused at the start, not with the first upload."""
+    with pytest.raises(ValidationError, match=reason):
+        Settings(files_url=url)
+
+
+def test_place_of_originals_is_read() -> None:
+    """Bucket, prefix, endpoint and region are taken from the address; a folder is none."""
+    found = Settings(files_url="s3://pond/a/b/?region=eu-west-1&endpoint=http://127.0.0.1:8333/").s3_location
+    assert found == S3Location("pond", "a/b", "http://127.0.0.1:8333", "eu-west-1")
+    assert Settings(files_url="s3://pond").s3_location == S3Location("pond")
+    assert Settings(files_url="/srv/originals").s3_location is None
 
 
 def test_database_lies_in_the_data_folder(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ MARK = "MARKER7Qz9ab"
         ("openai_base_url", f"https://{MARK}@models.example/v1?api-key={MARK}", "https://…@models.example/v1?…"),
         ("openai_base_url", f"https://models.example/v1#{MARK}", "https://models.example/v1?…"),
         ("ollama_url", f"http://me:{MARK}@127.0.0.1:11434", "http://…@127.0.0.1:11434"),
+        ("files_url", "s3://pond/a?endpoint=https://s3.example:8333", "s3://pond/a?endpoint=https://s3.example:8333"),
         ("host", "::1", "::1"),
     ],
 )

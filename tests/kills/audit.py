@@ -27,7 +27,7 @@ _KILLED_JOB = "was killed"
 # Everything that may lie in a data folder while nothing is being written.
 _ALLOWED = re.compile(
     r"millpond\.db(-wal|-shm|-sums|\.before-\w+)?|millpond\.lock|local\.token|audit\.(key|pub|head)"
-    r"|files/[0-9a-f]{2}/[0-9a-f]{32}"
+    r"|files/[a-z2-7]{2}/[a-z2-7]{52}-[0-9a-f]{8}"
     r"|index/\d{10}/(manifest\.json|(codec|ids|groups|codes)\.npy)"
     r"|memory/[a-z-]+\.db(-wal|-shm|-sums)?|memory/allocations/[0-9a-f]{16}\.(npz|json)"
 )
@@ -174,6 +174,7 @@ def _in_database(path: Path) -> list[str]:
         active = "SELECT id FROM chunks WHERE revision_id IN (SELECT active_revision_id FROM documents)"
         ids = sorted(identity for (identity,) in database.execute(active))
     files = Counter(each.name for each in (path.parent / "files").glob("??/*"))
+    files.update(each.name for each in (path.parent / "files" / "incoming").glob("*"))
     if lost := stored - files.keys():
         wrong.append(f"lost: originals {sorted(lost)}")
     if extra := files.keys() - stored:

@@ -128,14 +128,15 @@ def _migrating(_dialect: object, _cursor: object, statement: str, *_rest: object
 
 _STORE = "services.knowledge.store"
 _COMMIT = "sqlalchemy.engine.base:Connection._commit_impl"
-_FILES = "services.knowledge.file_store"
+_FILES = "services.knowledge.files.folder_store:FolderStore"
+_INCOMING = "services.knowledge.files.incoming:IncomingFile"
 _SNAPSHOTS = "services.knowledge.index.snapshots"
 _CONVERSATIONS = "services.chat.conversations:Conversations"
 
 # While it serves: armed by an order, reached by what a person does.
 SERVING = (
-    Point("upload: half of the body received", f"{_FILES}:IncomingFile.write", after=True, arrival=2),
-    Point("upload: file on disk, no row", f"{_FILES}:IncomingFile.finish", after=True),
+    Point("upload: half of the body received", f"{_INCOMING}.write", after=True, arrival=2),
+    Point("upload: file on disk, no row", f"{_INCOMING}.finish", after=True),
     Point("upload: row in the transaction", f"{_STORE}.intake:admit", after=True),
     Point("upload: committed, answer not sent", "services.knowledge.library:Library._admit", after=True),
     Point("upload of many: the third of five", f"{_STORE}.intake:admit", arrival=3),
@@ -156,7 +157,7 @@ SERVING = (
         arrival=3,
     ),
     Point("replacement: old chunks dropped", f"{_STORE}.revisions:drop_content", after=True),
-    Point("replacement: committed, old original there", f"{_FILES}:FileStore.remove", counts=_some),
+    Point("replacement: committed, old original there", f"{_FILES}.remove", counts=_some),
     Point(
         "mail: attachments on disk, no rows",
         "services.knowledge.ingestion.attachments:WaitingAttachments.end",
@@ -172,7 +173,7 @@ SERVING = (
     Point("index snapshot: renamed", f"{_SNAPSHOTS}:_sync_folder", after=True, arrival=2),
     Point("index snapshot: an old one set aside", "shutil:rmtree", counts=_folder_there),
     Point("delete: in the transaction", f"{_STORE}.deletions:delete", after=True),
-    Point("delete: committed, original there", f"{_FILES}:FileStore.remove", counts=_some),
+    Point("delete: committed, original there", f"{_FILES}.remove", counts=_some),
     Point("delete of a collection: documents gone, itself not", f"{_STORE}.deletions:delete_collection"),
     Point(
         "delete of a collection: one transaction of several",
@@ -211,8 +212,8 @@ STARTING = (
     Point("start: checksums being made", "services.core.database.page_checksums:PageChecksums.set_open"),
     Point("start: half of the terms made anew", f"{_STORE}.term_version:TermRebuild._batch", after=True),
     Point("start: index loaded", "services.knowledge.index.manager:IndexManager.reconcile", after=True),
-    Point("start: queue recovered, files not", f"{_FILES}:FileStore.sweep"),
-    Point("start: removing leftovers", f"{_FILES}:FileStore.remove", counts=_some),
+    Point("start: queue recovered, files not", f"{_FILES}.sweep"),
+    Point("start: removing leftovers", f"{_FILES}.remove", counts=_some),
 )
 # Of a supervised server.
 SUPERVISED = (

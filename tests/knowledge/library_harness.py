@@ -16,7 +16,7 @@ from services.core.database import Database
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.open_store import open_file_store
 from services.knowledge.index import IndexManager, IndexSnapshotStore
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library import Library
@@ -49,7 +49,7 @@ class LibraryHarness:
         self.database = Database(self.settings.effective_database_url)
         self.database.create_tables()
         self.chunks = ChunkStore(self.database)
-        self.files = FileStore(folder / "files", self.settings)
+        self.files = open_file_store(self.settings)
         self.index_manager = IndexManager(
             self.chunks,
             dimension=embedder.dimension,
@@ -129,6 +129,7 @@ class LibraryHarness:
         self.ingestion.close()
         self.parser.close()
         self.index_manager.close()
+        self.files.close()
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -32,7 +32,8 @@ from services.core.database import Database
 from services.core.errors import MillpondError
 from services.core.events import EventKind
 from services.core.settings import Settings
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
+from services.knowledge.files.folder_store import FolderStore
 from services.knowledge.index import IndexManager, IndexSnapshotStore
 from services.knowledge.original_check import OriginalCheck
 from services.knowledge.store import ChunkStore
@@ -230,7 +231,7 @@ def _serve(folder: Path, until: float, closing: ExitStack, served: dict[str, str
     closing.callback(platform.memory.close)
     database = platform.database
     chunks = ChunkStore(database)
-    files = FileStore(folder / "files", settings)
+    files = FolderStore(folder / "files", settings)
     contents, documents = ContentStore(database), DocumentStore(database)
 
     def subject(name: str, read: Callable[[], object]) -> None:
@@ -307,7 +308,10 @@ def _traces(memory: MemoryMonitor, info: SnapshotInfo) -> list[object]:
 
 def _original(files: FileStore, documents: DocumentStore, document_id: int) -> str:
     stored, sha256 = documents.original(document_id, None)
-    return _digest(files.verified(stored, sha256)) if stored else ""
+    if not stored:
+        return ""
+    with files.opened(stored, sha256) as path:
+        return _digest(path)
 
 
 def _digest(path: Path) -> str:

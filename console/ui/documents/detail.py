@@ -28,7 +28,6 @@ from console.ui.shared.formatting import (
 )
 from console.ui.shared.page_heading import page_heading
 from console.ui.shared.remedy_links import show_problem
-from services.core.errors import NotFoundError
 from services.core.i18n import _, plural
 from services.knowledge.file_names import SEPARATOR
 from services.knowledge.formats.registry import SHOWN_PAGES
@@ -150,9 +149,7 @@ def _actions(library: Library, document: Document) -> None:
 
 
 def _download(library: Library, document: Document) -> None:
-    try:
-        library.reader.original(page_actor(), document.id)
-    except NotFoundError:  # the original of an unreadable file is not kept
+    if not library.reader.has_original(page_actor(), document.id):  # that of an unreadable file is not kept
         return
     # Streamed from disk by the API; st.download_button would hold the file in RAM.
     st.link_button(_("Download original"), f"./api/documents/{document.id}/original", icon=":material/download:")

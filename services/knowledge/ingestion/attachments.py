@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from services.knowledge.file_store import FileStore, IncomingFile, StoredFile
+from services.knowledge.files.file_store import FileStore
+from services.knowledge.files.incoming import IncomingFile
+from services.knowledge.files.stored_file import StoredFile
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class WaitingAttachments:
 
         Raises:
             StorageError: too little disk space is free.
+            FilesUnavailableError: originals cannot be stored at present.
         """
         self._current = name, self._files.create()
 
@@ -52,7 +55,11 @@ class WaitingAttachments:
             self._current[1].write(data)
 
     def end(self, *, keep: bool) -> None:
-        """End the file, or drop it."""
+        """End the file, or drop it.
+
+        Raises:
+            FilesUnavailableError: originals cannot be stored at present.
+        """
         if self._current is None:
             return
         name, incoming = self._current
@@ -63,6 +70,11 @@ class WaitingAttachments:
         else:
             _release(incoming, keep=False)
         self._current = None
+
+    def hashes(self) -> list[str]:
+        """Return the hashes of the complete files."""
+        with self._lock:
+            return [waiting.file.sha256 for waiting in self._waiting]
 
     def reset(self) -> None:
         """Drop the file that has begun, and all others; only for the thread that receives them."""

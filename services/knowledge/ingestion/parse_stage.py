@@ -18,6 +18,7 @@ from services.core.database import Database
 from services.core.errors import CancelledError, MillpondError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.knowledge.files.stored_file import FilesUnavailableError
 from services.knowledge.ingestion.attachments import WaitingAttachments
 from services.knowledge.ingestion.backlog import Backlog
 from services.knowledge.ingestion.copies import ChunkCopies
@@ -27,6 +28,7 @@ from services.knowledge.ingestion.turns import Flow
 from services.knowledge.ingestion.waiting_jobs import WaitingJobs
 from services.knowledge.parsing.worker_death import MOST_DEATHS, WorkerDiedError, given_up
 from services.knowledge.store.attachments import MOST_DEPTH, depth_of
+from services.knowledge.store.intake import originals_present
 from services.knowledge.store.jobs import Claim, QueuedJob
 from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.types import DocumentStatus, JobKind
@@ -112,6 +114,9 @@ class ParseStage:
                     state.end(task)
                 else:
                     self._put_back(task)
+            except FilesUnavailableError as error:
+                log.warning("original not to be had", job=task.claim.job_id, reason=error.message)
+                self._put_back(task)
             except WorkerDiedError as error:
                 self._worker_died(task, error)
             except MillpondError as error:
@@ -209,7 +214,7 @@ class ParseStage:
         if not self._maybe_more and state.moves == self._seen_moves:
             return frozenset()
         self._seen_moves = state.moves
-        self.pause_reason = state.files.shortage()
+        self.pause_reason = state.files.shortage() or state.files.outage()
         if self.pause_reason:
             return frozenset()
         return self._places.free_lanes(low_memory=state.admission.low_memory)
@@ -304,23 +309,26 @@ class ParseStage:
         return makes_way
 
     def _parse(self, task: IngestTask, place: Place) -> None:
-        claim, board = task.claim, self._state.board
+        claim, board, files = task.claim, self._state.board, self._state.files
         board.update(claim.job_id, DocumentStatus.PARSING)
         started = time.monotonic()
         # What a mail has brought is there already when its chunks are made anew.
-        task.attachments = WaitingAttachments(self._state.files) if claim.kind == JobKind.INGEST else None
+        task.attachments = WaitingAttachments(files) if claim.kind == JobKind.INGEST else None
         makes_way = self._makes_way(task, place)
-        parsed = self._parser.parse(
-            self._state.files.verified(claim.stored, claim.sha256),
-            claim.name,
-            chunk_tokens=claim.chunk_tokens,
-            overlap=claim.overlap,
-            on_progress=lambda progress: board.update(claim.job_id, DocumentStatus.PARSING, progress),
-            on_recognized=self._state.events.recognized,
-            cancelled=lambda: self._state.should_stop(task) or makes_way(),
-            attachments=task.attachments,
-            most_attachments=self._most_attachments(claim),
-        )
+        with files.opened(claim.stored, claim.sha256) as path:
+            parsed = self._parser.parse(
+                path,
+                claim.name,
+                chunk_tokens=claim.chunk_tokens,
+                overlap=claim.overlap,
+                on_progress=lambda progress: board.update(claim.job_id, DocumentStatus.PARSING, progress),
+                on_recognized=self._state.events.recognized,
+                cancelled=lambda: self._state.should_stop(task) or makes_way(),
+                attachments=task.attachments,
+                most_attachments=self._most_attachments(claim),
+            )
+        if task.attachments is not None:
+            task.is_stored = originals_present(self._database, files, task.attachments.hashes())
         if task.cancelled.is_set():  # whoever set that may have been too early for the last of the files
             task.drop_attachments()
         self._state.events.parsed(time.monotonic() - started)

@@ -15,9 +15,10 @@ from services.core.errors import MillpondError
 from services.core.events import EventSink, NullEventSink
 from services.core.settings import Settings
 from services.core.thread_priority import start_low_priority_thread
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
 from services.knowledge.ingestion.embed_stage import EmbedStage
 from services.knowledge.ingestion.lanes import MOST_FILES
+from services.knowledge.ingestion.leftovers import SharedLeftovers
 from services.knowledge.ingestion.parse_stage import ParseStage
 from services.knowledge.ingestion.state import PipelineEvents, PipelineState
 from services.knowledge.ingestion.store_stage import StoreStage
@@ -81,12 +82,17 @@ class Ingestion:
         self._embed_stage = EmbedStage(self._state, embedder)
         self._threads: list[threading.Thread] = []
         self._idle_listeners: list[Callable[[], None]] = []
+        self._leftovers = SharedLeftovers(files, database)
 
     def start(self) -> None:
         """Recover from a crash, if there was one, then start to process the queue."""
         recovered = recover_jobs(self._database, self._crash_limit)
         self.writer.find_left_over()
-        swept = self._files.sweep(lambda: known_originals(self._database))
+        swept = 0
+        if self._files.shared:
+            self._leftovers.start()
+        else:
+            swept = self._files.sweep(lambda names: known_originals(self._database, names))
         if recovered.suspects or recovered.failed or recovered.chunks_swept or swept:
             log.info(
                 "ingestion recovered",
@@ -108,7 +114,7 @@ class Ingestion:
             on_idle=self._notify_idle,
         )
         self._threads = [
-            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._files, self._embedder).run),
+            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._embedder).run),
             start_low_priority_thread("ingest-embed", self._embed_stage.run),
             start_low_priority_thread("ingest-embed-quick", self._embed_stage.run_quick),
             *(
@@ -120,6 +126,7 @@ class Ingestion:
     def close(self) -> None:
         """Stop; interrupted jobs continue at the next start. Safe to call twice."""
         state = self._state
+        self._leftovers.close()
         state.stop()
         for thread in self._threads:
             thread.join(_CLOSE_SECONDS)
@@ -164,6 +171,11 @@ class Ingestion:
         return self._embed_stage.pause_reason or (
             self._parse_stage.pause_reason if self._parse_stage is not None else ""
         )
+
+    @property
+    def files_warning(self) -> str:
+        """What is wrong with the place of the originals, or an empty text."""
+        return self._files.outage() or self._leftovers.warning
 
     def _queue_outdated(self, fingerprint: str) -> None:
         """Queue documents whose vectors another embedding model made: dense search does not find them."""

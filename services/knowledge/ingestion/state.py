@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from services.core.admission import Admission
 from services.core.errors import ErrorKind, MillpondError, StorageError, UnavailableError
 from services.core.events import Counter, EventKind, EventSink, Timer
 from services.core.i18n import _, plural
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
 from services.knowledge.ingestion.attachments import WaitingAttachments
 from services.knowledge.ingestion.lanes import Lane
 from services.knowledge.ingestion.turns import Flow
@@ -254,6 +254,7 @@ class IngestTask:
     recognized: Sequence[RecognizedPage] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     attachments: WaitingAttachments | None = None
+    is_stored: Callable[[str], bool] = lambda _stored: False  # of what they have in common with others
     total: int = 0
     taken: int = 0
     stored: int = 0

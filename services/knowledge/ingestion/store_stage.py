@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.core.errors import CancelledError, MillpondError, StorageError
-from services.knowledge.file_store import FileStore
 from services.knowledge.ingestion.attachments import WaitingAttachment
 from services.knowledge.ingestion.embed_stage import embedded
 from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
 from services.knowledge.store import revisions
 from services.knowledge.store.attachments import admit_attachments
 from services.knowledge.store.intake import RevisionPlan
-from services.knowledge.store.jobs import Claim, finish_job, still_holds
+from services.knowledge.store.jobs import finish_job, still_holds
 from services.knowledge.store.recognized_pages import insert_pages
 from services.knowledge.store.unit_of_work import DocumentWriter, UnitOfWork
 
@@ -41,11 +40,8 @@ _PORTION_FILES = 32  # of a batch, in one transaction
 class StoreStage:
     """Stores embedded chunks; one thread may call `run`."""
 
-    def __init__(
-        self, state: PipelineState, writer: DocumentWriter, files: FileStore, embedder: EmbeddingModel
-    ) -> None:
+    def __init__(self, state: PipelineState, writer: DocumentWriter, embedder: EmbeddingModel) -> None:
         self._state = state
-        self._files = files
         self._writer = writer
         self._embedder = embedder
         self._portions: deque[list[TaskSlice]] = deque()  # of the batches that are being stored
@@ -211,10 +207,12 @@ class StoreStage:
         if task.attachments is None:
             return []
         waiting = claimed.enter_context(task.attachments.claimed())
-        return self._store_attachments(unit, task.claim, waiting)
+        return self._store_attachments(unit, task, waiting)
 
-    def _store_attachments(self, unit: UnitOfWork, claim: Claim, waiting: list[WaitingAttachment]) -> list[int]:
+    @staticmethod
+    def _store_attachments(unit: UnitOfWork, task: IngestTask, waiting: list[WaitingAttachment]) -> list[int]:
         """Take in the files that a document brought; return the jobs that ended for that."""
+        claim = task.claim
         admitted = admit_attachments(
             unit.connection,
             claim.document_id,
@@ -228,7 +226,7 @@ class StoreStage:
                 added_by=claim.added_by,
                 readable=claim.readable,
             ),
-            is_stored=lambda stored: self._files.location(stored).is_file(),
+            is_stored=task.is_stored,
         )
         for each, keep in zip(waiting, admitted.kept, strict=True):
             each.keep = keep

@@ -15,7 +15,7 @@ from services.core.errors import ConflictError
 from services.core.events import EventKind, EventSink, NullEventSink
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
 from services.knowledge.model_change.cost import change_brings, change_cost, facts_of, weight_bytes
 from services.knowledge.model_change.model_choice import ModelChoice
 from services.knowledge.model_change.types import ChangeStage, ModelChangeStatus, ModelFacts

@@ -22,7 +22,7 @@ from services.core.events import Counter, EventKind, EventSink
 from services.core.i18n import _
 from services.core.memory_report import MemoryReport
 from services.core.thread_priority import start_low_priority_thread
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
 from services.knowledge.ingestion.embed_stage import CHUNK_BYTES, FORWARD_PASS_BYTES
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.model_changes import ChangeState, CorpusModel, ModelChangeStore, switch

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from services.core.actor import Actor
 from services.knowledge.file_names import attachment_name, numbered_name
-from services.knowledge.file_store import StoredFile
+from services.knowledge.files.stored_file import StoredFile
 from services.knowledge.store import deletions
 from services.knowledge.store.deletions import Removal
 from services.knowledge.store.intake import RevisionPlan, admit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -15,7 +15,8 @@ from services.core.database import Database
 from services.core.errors import BusyError, ConflictError, NotFoundError
 from services.core.i18n import _, plural
 from services.core.settings import Settings
-from services.knowledge.file_store import StoredFile
+from services.knowledge.files.file_store import FileStore
+from services.knowledge.files.stored_file import StoredFile
 from services.knowledge.store.collections import require_collection
 from services.knowledge.store.jobs import (
     CANCELLED,
@@ -198,9 +199,28 @@ def same_content(connection: Connection, sha256: str, collection_id: int, name: 
 
 def _known_original(connection: Connection, file: StoredFile, is_stored: Callable[[str], bool]) -> str:
     """Return the name of an original with the same bytes, so that they are kept once, or else the new file's."""
-    query = sa.select(revisions.c.stored).where(revisions.c.sha256 == file.sha256, revisions.c.stored != "").limit(1)
-    known = connection.scalar(query)
-    return known if known is not None and is_stored(known) else file.stored
+    return next((known for known in _originals_with(connection, [file.sha256]) if is_stored(known)), file.stored)
+
+
+def _originals_with(connection: Connection, hashes: Sequence[str]) -> list[str]:
+    query = sa.select(revisions.c.stored).where(revisions.c.sha256.in_(hashes), revisions.c.stored != "").distinct()
+    return list(connection.execute(query).scalars())
+
+
+def originals_present(database: Database, files: FileStore, hashes: Sequence[str]) -> Callable[[str], bool]:
+    """Return what tells in a transaction whether an original with one of these hashes exists.
+
+    A server is asked now: a transaction keeps all who write waiting.
+
+    Raises:
+        FilesUnavailableError: it does not answer.
+    """
+    if not files.remote:
+        return files.exists
+    with database.read() as connection:
+        known = _originals_with(connection, hashes) if hashes else []
+    present = {name for name in known if files.exists(name)}
+    return present.__contains__
 
 
 def find_or_create_document(
@@ -328,7 +348,8 @@ def outdated_documents(database: Database, fingerprint: str) -> list[int]:
         return list(connection.execute(query).scalars())
 
 
-def known_originals(database: Database) -> set[str]:
-    """Return the stored names of all originals that a revision refers to."""
+def known_originals(database: Database, names: Collection[str]) -> set[str]:
+    """Return those of some originals, by their stored names, that a revision refers to."""
     with database.read() as connection:
-        return set(connection.execute(sa.select(revisions.c.stored)).scalars())
+        query = sa.select(revisions.c.stored).where(revisions.c.stored.in_(names))
+        return set(connection.execute(query).scalars())

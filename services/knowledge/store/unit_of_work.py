@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
-from services.knowledge.file_store import FileStore
+from services.knowledge.files.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore
 from services.knowledge.store.deletions import Removal, names_in_use

@@ -69,7 +69,8 @@ def test_half_built_revisions_are_swept(tmp_path: Path, embedder: Embedder) -> N
         added = harness.add("a.txt", text_about("yaks", 9))
         claim = harness.ingestion.job_store.claim(embedder.fingerprint, added.document.job_id or 0)
         assert claim is not None
-        parsed = harness.parser.parse(harness.files.path(claim.stored), "a.txt", chunk_tokens=64, overlap=0)
+        with harness.files.opened(claim.stored, claim.sha256) as path:
+            parsed = harness.parser.parse(path, "a.txt", chunk_tokens=64, overlap=0)
         vectors = embedder.embed_chunks([draft.text for draft in parsed.chunks])
         with harness.ingestion.writer.transaction() as unit:
             revisions.insert_sections(unit.connection, claim.revision_id, parsed.sections)

@@ -1,0 +1,89 @@
+"""The settings of where original files are kept: a folder, or a bucket of an S3 server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings
+
+_S3 = "s3://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """A part of a bucket; `endpoint` and `region` are empty where the environment or the provider say them."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str = ""
+    region: str = ""
+
+    @classmethod
+    def of(cls, url: str) -> S3Location:
+        """Return what `s3://bucket/prefix?endpoint=https://host&region=name` names.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        parts = urlsplit(url)
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        query = dict(given)
+        if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc):
+            raise ValueError("must be s3://BUCKET/PREFIX, without a user, password or port")
+        prefix = parts.path.strip("/")
+        if prefix and (not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/"))):
+            raise ValueError("the prefix must be of letters, digits and . _ - / alone")
+        if len(query) != len(given) or query.keys() - {"endpoint", "region"} or parts.fragment:
+            raise ValueError("after the ? only endpoint= and region= are known, each once")
+        endpoint = urlsplit(query.get("endpoint", ""))
+        if "endpoint" in query and (
+            endpoint.scheme not in {"http", "https"}
+            or not endpoint.hostname
+            or "@" in endpoint.netloc
+            or endpoint.query
+            or endpoint.fragment
+        ):
+            raise ValueError("the endpoint must be https://HOST (or http://HOST), without a password, ? and #")
+        return cls(parts.netloc, prefix, query.get("endpoint", "").rstrip("/"), query.get("region", ""))
+
+
+class FilesSettings(BaseSettings):
+    """Part of `Settings`; docs/files.md says what each place is good for."""
+
+    files_url: str = Field(
+        "",
+        description="Where original files are kept: the absolute path of a folder, or "
+        "s3://bucket/prefix?endpoint=https://host&region=name; empty: in the data folder. See docs/files.md",
+    )
+    files_access_key: str = Field(
+        "", description="Access key for S3; empty: AWS_ACCESS_KEY_ID, or what the cloud gives"
+    )
+    files_secret_key: SecretStr = Field(
+        SecretStr(""), description="Its secret; empty: AWS_SECRET_ACCESS_KEY, or what the cloud gives"
+    )
+    files_cache_mb: int = Field(
+        1024, ge=16, description="Originals from S3 that are kept in the data folder while they are used, in MB"
+    )
+    files_seconds: float = Field(
+        15.0, gt=0, description="Longest time in which S3 may not answer, in seconds; 5 MB are sent at once"
+    )
+
+    @field_validator("files_url")
+    @classmethod
+    def _is_place(cls, value: str) -> str:
+        """Refuse what is neither an absolute path nor a bucket, at the start."""
+        if value.startswith(_S3):
+            S3Location.of(value)
+        elif value and not value.startswith("/"):
+            raise ValueError("must be an absolute path, or begin with s3://")
+        return value
+
+    @property
+    def s3_location(self) -> S3Location | None:
+        """The bucket in which originals are kept, None where they are in a folder."""
+        return S3Location.of(self.files_url) if self.files_url.startswith(_S3) else None

@@ -1,0 +1,1 @@
+"""Where original files are kept: in a folder, or in a bucket of an S3 server."""

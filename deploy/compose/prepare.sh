@@ -31,15 +31,8 @@ if [ -e secrets/millpond.toml ]; then
     exit 0
 fi
 
-postgres=$(random) redis=$(random) s3_key=$(random) s3_secret=$(random)
+postgres=$(random) s3_key=$(random) s3_secret=$(random)
 printf '%s' "$postgres" | new postgres-password
-new redis.conf <<END
-requirepass $redis
-maxmemory 256mb
-maxmemory-policy allkeys-lru
-save ""
-appendonly no
-END
 new s3-server.json <<END
 {"identities": [{"name": "millpond", "credentials": [{"accessKey": "$s3_key", "secretKey": "$s3_secret"}],
   "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
@@ -60,6 +53,5 @@ database_url = "postgresql+psycopg://millpond:$postgres@postgres/millpond"
 files_url = "s3://millpond?endpoint=http://s3:8333&region=us-east-1"
 files_access_key = "$s3_key"
 files_secret_key = "$s3_secret"
-cache_url = "redis://:$redis@redis:6379/0"
 secret_key = "$(random)$(random)"
 END

@@ -203,17 +203,8 @@ def test_settings_are_known_and_no_secret_is_real() -> None:
     secrets = [each for each in documents()["overlays/example/secret.example.yaml"] if each["kind"] == "Secret"]
     values = {name: value for each in secrets for name, value in each["stringData"].items()}
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert {name for name in (*given, *values) if name.startswith(PREFIX)} - known - COMING == set()
+    assert {name for name in (*given, *values) if name.startswith(PREFIX)} - known == set()
     assert [name for name, value in values.items() if "REPLACE" not in value and name != "MILLPOND_FILES_URL"] == []
     assert all(
         "Secret" not in {each["kind"] for each in objects} or "example" in path for path, objects in documents().items()
     )
-
-
-# Settings of parts that come with the same version.
-COMING = {
-    "MILLPOND_FILES_URL",
-    "MILLPOND_FILES_ACCESS_KEY",
-    "MILLPOND_FILES_SECRET_KEY",
-    "MILLPOND_CACHE_URL",
-}

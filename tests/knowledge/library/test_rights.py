@@ -140,6 +140,7 @@ READING: dict[str, Callable[[World, Actor], object]] = {
     "LibraryReader.topics": lambda w, who: w.library.reader.topics(who),
     "LibraryReader.locate": lambda w, who: w.library.reader.locate(who, w.mail, "made of glass and copper"),
     "LibraryReader.original": lambda w, who: w.library.reader.original(who, w.paper),
+    "LibraryReader.has_original": lambda w, who: w.library.reader.has_original(who, w.paper),
     "LibraryReader.page_image": lambda w, who: len(w.library.reader.page_image(who, w.paper, 1, 200)) > 100,
     "LibraryQuotes.of": lambda w, who: w.library.quotes.of(who, [w.mail]),
     "LibraryQuotes.in_collection": lambda w, who: w.library.quotes.in_collection(who, w.secret),

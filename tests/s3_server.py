@@ -140,7 +140,7 @@ def objects(settings: dict[str, str]):  # type: ignore[no-untyped-def]
     """Return what settings name, to be looked into and changed from outside."""
     from obstore.store import S3Store
 
-    from services.core.files_settings import S3Location
+    from services.core.storage_settings import S3Location
 
     place = S3Location.of(settings["files_url"])
     return S3Store(

@@ -18,11 +18,11 @@ from pydantic_settings import (
 )
 
 from services.core.backup_settings import BackupSettings
-from services.core.files_settings import FilesSettings
 from services.core.languages import LANGUAGES, matching_language
 from services.core.machine import MEGABYTE
 from services.core.networks import is_host_name, listed, parsed_networks
 from services.core.oidc_settings import OidcSettings
+from services.core.storage_settings import StorageSettings
 
 DATABASE_FILE = "millpond.db"
 AUDIT_KEY_FILE = "audit.key"
@@ -43,7 +43,7 @@ def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "millpond"
 
 
-class Settings(BackupSettings, FilesSettings, OidcSettings):
+class Settings(BackupSettings, StorageSettings, OidcSettings):
     """Settings by field; the environment variable is `MILLPOND_` and the field's name in capitals.
 
     Sources, the first one wins: arguments, environment, the file named by `MILLPOND_CONFIG` (TOML), names of earlier
@@ -53,13 +53,6 @@ class Settings(BackupSettings, FilesSettings, OidcSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds all state")
-    database_url: str = Field(
-        "",
-        description=(
-            "Where the database is: postgresql://USER:PASSWORD@HOST/DATABASE, best with a schema or database of its "
-            "own; empty: SQLite in the data folder"
-        ),
-    )
     language: str = Field(
         "en",
         description="Language of the texts where neither a person nor their browser asks for one: en, zh_CN, zh_TW",
@@ -318,17 +311,6 @@ class Settings(BackupSettings, FilesSettings, OidcSettings):
         if language is None:
             raise ValueError(f"{value[:40]} is not among the languages there are texts in: {', '.join(LANGUAGES)}")
         return language
-
-    @field_validator("database_url")
-    @classmethod
-    def _is_known_database(cls, value: str) -> str:
-        """Return the address of PostgreSQL with the driver that Millpond has; refuse other databases."""
-        scheme, _separator, rest = value.partition("://")
-        if not value or scheme == "sqlite":
-            return value
-        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not rest:
-            raise ValueError("must begin with postgresql:// or sqlite:///")
-        return f"postgresql+psycopg://{rest}"
 
     @field_validator("base_path")
     @classmethod

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import pytest
 import sqlalchemy as sa
 
 from services.chat.conversations import Conversations
@@ -90,6 +91,8 @@ def test_quotes_of_documents_that_went_unmarked_are_found(conversations: Convers
 
 def test_answers_of_versions_before_are_known(conversations: Conversations, database: Database) -> None:
     """Their citations are collected when the table is made."""
+    if database.path is None:
+        pytest.skip("versions before knew SQLite alone")
     answered(conversations, quote(1), quote(2))
     with database.write() as connection:
         citations_of.drop(connection)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from services.core.files_settings import S3Location
 from services.core.setting_names import RenamedSetting, UnknownVariable, renamed_settings, unknown_variables
 from services.core.settings import RENAMED, Settings
+from services.core.storage_settings import S3Location
 
 
 def test_environment_wins_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

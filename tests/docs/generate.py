@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from services.core.backup_settings import BackupSettings
-from services.core.files_settings import FilesSettings
 from services.core.oidc_settings import OidcSettings
 from services.core.settings import Settings
+from services.core.storage_settings import StorageSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "docs" / "settings.md"
@@ -24,7 +24,7 @@ def settings_table() -> str:
     """Return every setting with its default and description as a Markdown table."""
     lines = ["| variable | default | what |", "| --- | --- | --- |"]
     # Those of a part of the settings come last.
-    parts = (FilesSettings.model_fields, BackupSettings.model_fields, OidcSettings.model_fields)
+    parts = (StorageSettings.model_fields, BackupSettings.model_fields, OidcSettings.model_fields)
     for name, field in sorted(Settings.model_fields.items(), key=lambda item: [item[0] in each for each in parts]):
         default = field.default
         if isinstance(default, SecretStr):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 from services.core.errors import MillpondError
 
 
-class Backend(Protocol):
+class DatabaseBackend(Protocol):
     """One database, connected to. `Database` calls `after_write` and `close` under its lock of writers."""
 
     @property

@@ -22,7 +22,7 @@ from services.core.i18n import _
 from services.core.schema_version import record_created
 
 if TYPE_CHECKING:
-    from services.core.database.backend import Backend
+    from services.core.database.backend import DatabaseBackend
     from services.core.database.sqlite import Synchronous
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class Database:
         self.damage: DamagedError | None = None
         self._on_damage: list[Callable[[DamagedError], None]] = []
         self._closed = False
-        self._backend: Backend
+        self._backend: DatabaseBackend
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "postgresql":
             from services.core.database.postgres import PostgresBackend

@@ -18,11 +18,11 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from services.core.errors import MillpondError, StorageError
-from services.core.files_settings import S3Location
 from services.core.i18n import _
 from services.core.known_secrets import register_secret
 from services.core.machine import MEGABYTE
 from services.core.settings import Settings
+from services.core.storage_settings import S3Location
 from services.knowledge.files.s3_outage import Outage, OutageCause, unavailable
 
 if TYPE_CHECKING:

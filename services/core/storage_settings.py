@@ -1,4 +1,4 @@
-"""The settings of where original files are kept: a folder, or a bucket of an S3 server."""
+"""The settings of where a pond is stored: its database; its original files, in a folder or a bucket of an S3 server."""
 
 from __future__ import annotations
 
@@ -52,9 +52,16 @@ class S3Location:
         return cls(parts.netloc, prefix, query.get("endpoint", "").rstrip("/"), query.get("region", ""))
 
 
-class FilesSettings(BaseSettings):
-    """Part of `Settings`; docs/files.md says what each place is good for."""
+class StorageSettings(BaseSettings):
+    """Part of `Settings`; docs/postgresql.md and docs/files.md say what each place is good for."""
 
+    database_url: str = Field(
+        "",
+        description=(
+            "Where the database is: postgresql://USER:PASSWORD@HOST/DATABASE, best with a schema or database of its "
+            "own; empty: SQLite in the data folder"
+        ),
+    )
     files_url: str = Field(
         "",
         description="Where original files are kept: the absolute path of a folder, or "
@@ -72,6 +79,17 @@ class FilesSettings(BaseSettings):
     files_seconds: float = Field(
         15.0, gt=0, description="Longest time in which S3 may not answer, in seconds; 5 MB are sent at once"
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_known_database(cls, value: str) -> str:
+        """Return the address of PostgreSQL with the driver that Millpond has; refuse other databases."""
+        scheme, _separator, rest = value.partition("://")
+        if not value or scheme == "sqlite":
+            return value
+        if scheme not in {"postgres", "postgresql", "postgresql+psycopg"} or not rest:
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return f"postgresql+psycopg://{rest}"
 
     @field_validator("files_url")
     @classmethod

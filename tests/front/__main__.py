@@ -34,7 +34,7 @@ TARGETS = {
     ("haproxy", "hung"): Target(_ANY, 0, 2.0),
     ("haproxy", "drained"): Target(0, 0, 1.0),
     ("nginx", "killed"): Target(_ANY, 0, 2.0),
-    ("nginx", "hung"): Target(_ANY, 0, 2.5),
+    ("nginx", "hung"): Target(_ANY, 0, 2.0),
     ("nginx", "drained"): Target(0, 0, 1.0),
     ("nginx-alone", "killed"): Target(_ANY, 0, 2.0),
 }

@@ -137,8 +137,8 @@ def test_no_restart_where_nobody_would_start_it_again(guarded: Server) -> None:
 
 
 def test_a_service_manager_sees_the_drain_and_the_exit_code(tmp_path: Path) -> None:
-    """Without a supervisor a restart shows in /readyz while /healthz stays alive. Work is taken until whoever reads that
-    has seen it: refused, it would be lost although another process might do it. It ends with 75."""
+    """Without a supervisor a restart shows in /readyz while /healthz stays alive. Until whoever asks there has seen it,
+    work is taken: refused, it would be lost although another process might do it. It ends with 75."""
     with serving(tmp_path / "data", restarted_by="service", drain_seconds=8) as server:
         asked = server.client.post("/api/restart", json={"reason": "for the test"})
         assert asked.status_code == 202

@@ -45,7 +45,10 @@ def client(front: Front) -> Iterator[httpx.Client]:
 
 
 def client_of(front: Front) -> httpx.Client:
-    return httpx.Client(base_url=front.url, verify=front.trusted, trust_env=False, timeout=SECONDS)
+    """A client that keeps its cookies, but no connection: nginx closes idle ones when it reads its files again, which
+    browsers know."""
+    none = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(base_url=front.url, verify=front.trusted, trust_env=False, timeout=SECONDS, limits=none)
 
 
 def without_cookie(front: Front, method: str, path: str) -> httpx.Response:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from services.core.database import Database
+from services.core.errors import ConflictError, UnavailableError
 from tests.postgres_server import PostgresServer, postgres_server
 from tests.servers import Server, eventually, run, serving
 
@@ -66,3 +69,36 @@ def test_it_goes_on_once_the_database_answers_again(console: Server, postgres: P
     eventually(lambda: idle(console), what="ingestion")
     assert find(console) == (200, {"before.txt", "after.txt"})
     assert '"event": "defect"' not in console.log.read_text()
+
+
+def end_sessions(postgres: PostgresServer) -> None:
+    """End every session, as a switch-over to another server does."""
+    engine = sa.create_engine(postgres.url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename <> ''"
+            )
+        )
+
+
+def test_who_lost_the_database_to_another_does_not_write() -> None:
+    """After a switch-over the lock is taken again; if somebody else was quicker, two would write without knowing."""
+    with postgres_server() as server:
+        first, second = Database(server.url), Database(server.url)
+        first.hold_alone()
+        end_sessions(server)
+        first.check_some(1)
+        with pytest.raises(ConflictError):
+            second.hold_alone()
+        end_sessions(server)
+        second.hold_alone()
+        first.check_some(1)
+        with pytest.raises(UnavailableError, match="taken the database over"):
+            first.ask()
+        with pytest.raises(UnavailableError, match="taken the database over"), first.write():
+            pytest.fail("it could write")
+        first.close()
+        with second.write():
+            pass
+        second.close()

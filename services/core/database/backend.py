@@ -32,6 +32,9 @@ class DatabaseBackend(Protocol):
     def hold_alone(self) -> None:
         """Keep other processes out, until `close`; a file is locked with its folder."""
 
+    def require_writable(self) -> None:
+        """Raise UnavailableError where another process has taken the database over."""
+
     def begin_schema(self, connection: Connection) -> None:
         """Begin a transaction that holds statements of the schema, too."""
 

@@ -151,11 +151,12 @@ class Database:
             raise
 
     def ask(self) -> None:
-        """Ask the database whether it answers.
+        """Ask the database whether it answers, and this process may write to it.
 
         Raises:
-            UnavailableError: it does not.
+            UnavailableError: it does not, or another process has taken it over.
         """
+        self._backend.require_writable()
         with self.read() as connection:
             connection.exec_driver_sql("SELECT 1")
 

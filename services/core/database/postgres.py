@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError, DataError
 
@@ -25,6 +26,8 @@ from services.core.errors import (
     UnavailableError,
 )
 from services.core.i18n import _
+
+log = structlog.get_logger(__name__)
 
 # A node that is cut off finds out within these seconds, and asks again
 # (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
@@ -45,6 +48,8 @@ class PostgresBackend:
         self._url = url
         self._patience = patience
         self._holder: Connection | None = None
+        self._alone = False  # whether other processes are to be kept out
+        self._taken = False  # whether one came in while our session was lost
 
     @property
     def notes(self) -> list[str]:
@@ -86,12 +91,19 @@ class PostgresBackend:
             if meant is not None:
                 raise meant from error
             raise
-        self._holder = holder
+        self._holder, self._alone = holder, True
+
+    def require_writable(self) -> None:
+        if self._taken:
+            raise UnavailableError(
+                _("Another Millpond has taken the database over; nothing was changed."), _("Restart this one.")
+            )
 
     def begin_schema(self, connection: Connection) -> None:
         """DDL is a part of any transaction (https://wiki.postgresql.org/wiki/Transactional_DDL_in_PostgreSQL)."""
 
     def begin_write(self, connection: Connection) -> None:
+        self.require_writable()
         # The lock comes first: what is read after it has all that was written before it. A writer that falls silent,
         # stopped or cut off, must not hold it. Three statements in one message.
         connection.exec_driver_sql(
@@ -109,14 +121,32 @@ class PostgresBackend:
     def shrink(self, engine: Engine) -> int:  # noqa: ARG002 - pages are cached in the server
         return 0
 
-    def check_some(self, pages: int) -> None:
-        """Nothing: the server checks what it reads."""
+    def check_some(self, pages: int) -> None:  # noqa: ARG002 - the server checks what it reads
+        """Take the lock again where a switch-over or a restart of the server has ended the session that holds it."""
+        if not self._alone or self._taken:
+            return
+        if self._holder is not None:
+            try:
+                self._holder.exec_driver_sql("SELECT 1")
+            except DatabaseError as error:
+                log.warning("the session that keeps others out of the database has ended", reason=str(error.orig))
+                self._holder.close()
+                self._holder = None
+            else:
+                return
+        try:
+            self.hold_alone()
+        except UnavailableError:
+            return  # it is asked again in a moment
+        except ConflictError:
+            self._taken = True
+            log.exception("the database was taken over by another process")
 
     def error_of(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
         return None if isinstance(error, JSONDecodeError) else error_of(error)
 
     def close(self, engine: Engine) -> bool:
-        holder, self._holder = self._holder, None
+        holder, self._holder, self._alone = self._holder, None, False
         if holder is not None:
             holder.close()
         engine.dispose()

@@ -89,6 +89,9 @@ class SqliteBackend:
     def hold_alone(self) -> None:
         """Nothing: the data folder is locked."""
 
+    def require_writable(self) -> None:
+        """Nothing: what is wrong with the file is said by writing to it."""
+
     def begin_schema(self, connection: Connection) -> None:
         # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table and its
         # index would leave the table without it.

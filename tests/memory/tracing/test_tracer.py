@@ -94,13 +94,13 @@ def test_own_code_behind_a_library_is_named(tracer: Tracer, tmp_path: Path) -> N
     databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for number in range(5)]
     new = tracer.take_snapshot(SERVICE)
     ours = tracer.compare(old.id, new.id, filters=TraceFilters(ours=True))
-    assert ours.rows[0].place.file.endswith("services/core/database.py")
+    assert ours.rows[0].place.file.endswith("services/core/database/sqlite.py")
     assert all("/services/" in row.place.file for row in ours.rows)
     assert ours.rows[0].source
     grown = [found for found in tracer.growth() if "/sqlalchemy/" in found.place.file]
     assert grown
-    assert all(found.own is not None and found.own.file.endswith("services/core/database.py") for found in grown)
-    assert any("called by services/core/database.py:" in name for name, _slope in tracer.growing_lines())
+    assert all(found.own is not None and "/services/core/database/" in found.own.file for found in grown)
+    assert any("called by services/core/database/" in name for name, _slope in tracer.growing_lines())
     for database in databases:
         database.close()
 

@@ -14,7 +14,7 @@ from services.backup.pacing import Pace
 from services.core.errors import ConflictError, DamagedError, NotFoundError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
-from services.core.private_files import create_file, make_folder
+from services.core.private_files import create_file, make_folder, sync
 from services.core.schema_version import HEAD, SchemaState
 from services.core.settings import DATABASE_FILE
 
@@ -120,11 +120,7 @@ def _copy_file(source: Destination, file: ManifestFile, target: Path, pace: Pace
 
 def _sync_folders(folder: Path) -> None:
     for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-        descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(each)
 
 
 def _empty(folder: Path) -> None:

@@ -52,11 +52,20 @@ def write_whole(path: Path, data: bytes, *, exclusive: bool = False) -> None:
             unfinished.unlink()
     else:
         unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable.
+
+    Raises:
+        OSError: the system cannot.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -6,7 +6,6 @@ It holds what was in the database then, so also what is deleted afterwards. That
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sqlite3
@@ -19,6 +18,7 @@ from services.core.database.copy import copy_database
 from services.core.errors import StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
+from services.core.private_files import sync
 
 _MARK = ".before-"
 _REVISION = r"\w+"  # without what SQLite may put beside a copy that somebody opens: -wal, -shm, -journal
@@ -48,9 +48,9 @@ def back_up(database: Database, path: Path, revision: str) -> Path:
         with database.read() as connection:
             source: Any = connection.connection.driver_connection
             copy_database(source, unfinished)
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.replace(target)
-        _sync(path.parent)
+        sync(path.parent)
     except (sqlite3.Error, OSError) as error:
         remove(unfinished)
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
@@ -97,14 +97,6 @@ def _written_at(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:  # somebody has removed it
         return 0.0
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _not_copied(path: Path, reason: str) -> StorageError:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from services.knowledge.files.incoming import IncomingFile
-
-Known = Callable[[Collection[str]], Collection[str]]
+from services.knowledge.files.incoming import IncomingFile, Known
 
 # What others may be storing just now is younger, by the clock of where it is stored.
 SPARED_SECONDS = 3600.0
-NAMES_AT_ONCE = 500
+# What says at that place to which pond it belongs.
+OWNER = "pond"
 
 
 class FileStore(Protocol):

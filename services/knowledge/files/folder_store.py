@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,16 +12,14 @@ import structlog
 
 from services.core.errors import DamagedError, NotFoundError, StorageError
 from services.core.i18n import _
-from services.core.private_files import make_folder, write_whole
+from services.core.private_files import make_folder, sync, write_whole
 from services.core.settings import Settings
 from services.knowledge.files.checked_files import CheckedFiles
-from services.knowledge.files.file_store import NAMES_AT_ONCE, SPARED_SECONDS, Known
-from services.knowledge.files.incoming import FOLDER, IncomingFile, IncomingFolder, disk_errors
-from services.knowledge.files.stored_file import new_name
+from services.knowledge.files.file_store import OWNER, SPARED_SECONDS
+from services.knowledge.files.incoming import FOLDER, IncomingFile, IncomingFolder, Known, disk_errors
+from services.knowledge.files.stored_file import new_name, place
 
 log = structlog.get_logger(__name__)
-
-_OWNER = "pond"
 
 
 class FolderStore:
@@ -48,10 +45,10 @@ class FolderStore:
         target = self.location(stored)
         if not target.parent.is_dir():
             make_folder(target.parent)
-            _sync(self._directory)
+            sync(self._directory)
         try:
             path.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError:
             self.remove([stored])
             self._incoming.release(stored)
@@ -66,7 +63,7 @@ class FolderStore:
 
     def location(self, stored: str) -> Path:
         """Return the path for a stored name, whether the file exists or not."""
-        return self._directory / stored[:2] / stored
+        return self._directory / place(stored)
 
     def exists(self, stored: str) -> bool:
         return bool(stored) and self.location(stored).is_file()
@@ -105,16 +102,13 @@ class FolderStore:
     def sweep(self, known: Known) -> int:
         limit = self._now() - SPARED_SECONDS if self.shared else None
         removed = self._incoming.remove_left(limit)
-        found = self._names(limit)
-        while names := list(islice(found, NAMES_AT_ONCE)):
-            keep = self._incoming.arriving().union(known(names))
-            orphans = [name for name in names if name not in keep]
+        for orphans in self._incoming.unknown(self._names(limit), known):
             self.remove(orphans)
             removed += len(orphans)
         return removed
 
     def owner(self, pond: str) -> str:
-        path = self._directory / _OWNER
+        path = self._directory / OWNER
         with disk_errors():
             if not path.exists():
                 with suppress(FileExistsError):  # another node was quicker
@@ -141,12 +135,3 @@ class FolderStore:
 def gone() -> NotFoundError:
     """Return the error for an original that was not kept, or is gone."""
     return NotFoundError(_("The original file does not exist any more."), _("Add the file again to process it again."))
-
-
-def _sync(folder: Path) -> None:
-    """Make new names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,8 +7,9 @@ import hashlib
 import secrets
 import shutil
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -21,6 +22,9 @@ from services.core.settings import Settings
 from services.knowledge.files.stored_file import StoredFile
 
 FOLDER = "incoming"
+NAMES_AT_ONCE = 500
+Known = Callable[[Collection[str]], Collection[str]]
+"""Returns those of some names that are known."""
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
 
@@ -156,6 +160,14 @@ class IncomingFolder:
         """End the protection of names from `sweep`."""
         with self._lock:
             self._names.difference_update(names)
+
+    def unknown(self, names: Iterable[str], known: Known) -> Iterator[list[str]]:
+        """Yield those of some names that nobody knows, and that are not just coming in."""
+        left = iter(names)
+        while some := list(islice(left, NAMES_AT_ONCE)):
+            keep = self.arriving().union(known(some))
+            if orphans := [name for name in some if name not in keep]:
+                yield orphans
 
     def remove_left(self, older_than: float | None = None) -> int:
         """Delete files that nobody is writing, of those only older ones than `older_than` (seconds since 1970); return

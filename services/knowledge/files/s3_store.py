@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,9 +23,9 @@ from services.core.machine import MEGABYTE
 from services.core.private_files import create_file, make_folder
 from services.core.settings import Settings
 from services.core.thread_priority import start_low_priority_thread
-from services.knowledge.files.file_store import NAMES_AT_ONCE, SPARED_SECONDS, Known
+from services.knowledge.files.file_store import OWNER, SPARED_SECONDS
 from services.knowledge.files.folder_store import gone
-from services.knowledge.files.incoming import FOLDER, IncomingFile, IncomingFolder, disk_errors
+from services.knowledge.files.incoming import FOLDER, NAMES_AT_ONCE, IncomingFile, IncomingFolder, Known, disk_errors
 from services.knowledge.files.original_cache import OriginalCache
 from services.knowledge.files.s3_bucket import S3Bucket
 from services.knowledge.files.stored_file import is_name, new_name, place
@@ -35,7 +35,6 @@ log = structlog.get_logger(__name__)
 _PROBE_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _MOST_WAITING = 100_000  # names to delete, 10 MB; what is beyond is swept
-_OWNER = "pond"
 
 
 class S3FileStore:
@@ -111,26 +110,18 @@ class S3FileStore:
         for page in self._bucket.pages():
             # What is not of our form is somebody else's.
             names = [name for key, stored_at in page if stored_at < limit and (name := _name_of(key))]
-            for orphans in self._unknown(names, known):
+            for orphans in self._incoming.unknown(names, known):
                 self._bucket.delete([place(name) for name in orphans])
                 removed += len(orphans)
         # Copies of what was deleted by another node, or just now.
-        for orphans in self._unknown(self._cache.names(), known):
+        for orphans in self._incoming.unknown(self._cache.names(), known):
             for name in orphans:
                 self._cache.remove(name)
         return removed
 
-    def _unknown(self, names: Sequence[str], known: Known) -> Iterator[list[str]]:
-        """Yield those of some names that nobody knows, and that are not just coming in."""
-        for start in range(0, len(names), NAMES_AT_ONCE):
-            some = names[start : start + NAMES_AT_ONCE]
-            keep = self._incoming.arriving().union(known(some))
-            if orphans := [name for name in some if name not in keep]:
-                yield orphans
-
     def owner(self, pond: str) -> str:
-        self._bucket.put_first(_OWNER, pond.encode())
-        return self._bucket.get_some(_OWNER, 0, 100).decode(errors="replace").strip()
+        self._bucket.put_first(OWNER, pond.encode())
+        return self._bucket.get_some(OWNER, 0, 100).decode(errors="replace").strip()
 
     def close(self) -> None:
         self._stopping.set()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from services.core.errors import DamagedError, StorageError
 from services.core.file_checksum import file_sha256
 from services.core.i18n import _
-from services.core.private_files import create_file, make_folder
+from services.core.private_files import create_file, make_folder, sync
 from services.knowledge.index.segment import Codec, Segment
 from services.knowledge.index.vector_index import SEGMENT_VECTORS, VectorIndex
 
@@ -237,10 +237,5 @@ def _sync(file: BinaryIO) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make names in a folder durable, where the system can (https://www.man7.org/linux/man-pages/man2/fsync.2.html)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name == "posix":
+        sync(folder)

@@ -13,15 +13,13 @@ from services.knowledge.store.lexical_sqlite import SqliteIndex
 from services.knowledge.store.tables import chunks, documents, revisions
 
 _BATCH = 2000  # chunks, by their ids
+# Which chunks belong in the index, with their revision and document.
+INDEXED = sa.or_(
+    documents.c.active_revision_id == chunks.c.revision_id,
+    chunks.c.position < sa.func.coalesce(revisions.c.terms_indexed, 0),
+)
 _INDEXED = (
-    sa.exists()
-    .where(revisions.c.id == chunks.c.revision_id, documents.c.id == revisions.c.document_id)
-    .where(
-        sa.or_(
-            documents.c.active_revision_id == revisions.c.id,
-            chunks.c.position < sa.func.coalesce(revisions.c.terms_indexed, 0),
-        )
-    )
+    sa.exists().where(revisions.c.id == chunks.c.revision_id, documents.c.id == revisions.c.document_id).where(INDEXED)
 )
 _RANGE = chunks.c.id.between(sa.bindparam("first"), sa.bindparam("last"))
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from services.core.database import Database
-from services.knowledge.store.lexical_index import lexical_index
+from services.knowledge.store.lexical_index import INDEXED, lexical_index
 from services.knowledge.store.tables import chunks, counters, documents, revisions
 from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.text.folding import embedding_text
@@ -34,10 +34,7 @@ _CHUNKS = (
         chunks.c.sheet,
         documents.c.name,
         revisions.c.sha256,
-        sa.or_(
-            documents.c.active_revision_id == chunks.c.revision_id,
-            chunks.c.position < sa.func.coalesce(revisions.c.terms_indexed, 0),
-        ).label("active"),
+        INDEXED.label("active"),
     )
     .join(revisions, revisions.c.id == chunks.c.revision_id)
     .join(documents, documents.c.id == revisions.c.document_id)

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from services.core.errors import DamagedError, NotFoundError, StorageError, TooLargeError
-from services.knowledge.files import folder_store, s3_store
+from services.knowledge.files import incoming, s3_store
 from tests.knowledge.files.conftest import Place, content, take
 from tests.servers import eventually
 
@@ -133,8 +133,7 @@ def test_sweep_takes_strays_alone(place: Place, monkeypatch: pytest.MonkeyPatch)
 
 def test_sweep_asks_for_some_names_at_a_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many originals there are, they are not all in RAM: whoever knows is asked for some."""
-    for module in (folder_store, s3_store):
-        monkeypatch.setattr(module, "NAMES_AT_ONCE", 2)
+    monkeypatch.setattr(incoming, "NAMES_AT_ONCE", 2)
     monkeypatch.setattr(s3_store, "SPARED_SECONDS", -60.0)
     files = place.open()
     stored = {take(files, b"%d" % number) for number in range(5)}

@@ -9,7 +9,7 @@ import streamlit as st
 from console.navigation import groups, in_menu, may_open, page_name
 from console.ui.current_actor import visitor_of
 from console.ui.error_boundary import boundary, show_notices
-from console.ui.keyboard.keyboard import keyboard
+from console.ui.keyboard.keyboard import go_on, keyboard
 from console.ui.reader import begin_run, language_frame
 from console.ui.runtime_access import application, page_run
 from console.ui.session_state import show_page
@@ -44,6 +44,7 @@ else:
         show_page(current.url_path)
         show_notices()
         with boundary():
+            go_on(services)
             access_view(services)
         with headed_page(page_name(current.url_path)), boundary():
             if may_open(visitor, page_name(current.url_path)):

@@ -44,7 +44,7 @@ place = sys.argv[2]
 import_tables()
 database = Database("sqlite:///" + sys.argv[1], checked=True)
 if place == "copying":
-    backup._sync = end
+    backup.sync = end
 elif place == "committed":
     database.engine.dispose = end
 else:

@@ -6,19 +6,20 @@ tab it is. What it sends back is checked against that person's rights, like an a
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from console.navigation import PageName, may_open, page
+from console.navigation import PageName, may_open, page, page_name
 from console.ui.chat.conversation_views import open_conversation
 from console.ui.current_actor import page_actor
 from console.ui.error_boundary import guarded
 from console.ui.keyboard.palette import CONVERSATION, DOCUMENT, found_entries, standing_entries
 from console.ui.keyboard.shortcuts import FIELDS, LIST, NEW, PAGE, open_shortcuts, shortcuts
-from console.ui.session_state import Query, state_of
+from console.ui.session_state import OpenPage, Query, state_of
 from services.app.container import Services
 from services.core.actor import Actor
 from services.core.errors import MillpondError
@@ -27,6 +28,7 @@ from services.core.i18n import _
 _FOLDER = Path(__file__).parent
 _KEY = "keyboard"
 _LONGEST = 200
+_ON_ITS_WAY = 1.0  # seconds: a table waits for .15 before it tells its choice
 _component = st.components.v2.component(
     "millpond_keyboard",
     js=(_FOLDER / "keyboard.js").read_text(encoding="utf-8"),
@@ -34,11 +36,26 @@ _component = st.components.v2.component(
 )
 
 
+@dataclass(frozen=True)
+class Sent:
+    """Where a tab was sent from a page, `left`, and when, in seconds of the monotonic clock."""
+
+    to: PageName
+    query: dict[str, str] | None
+    left: PageName
+    at: float
+
+
 @dataclass
-class PaletteSearch:
-    """What this tab's palette searches for, None where it has asked for nothing since the last run."""
+class Asked:
+    """What a tab has asked for and has not got yet: the palette's search, and what a key or a line stands for.
+
+    Kept outside the run that brings it: another request, such as a table's choice, may end that run before it is done.
+    """
 
     text: str | None = None
+    action: str | None = None
+    sent: Sent | None = None
 
 
 @st.fragment
@@ -46,9 +63,9 @@ class PaletteSearch:
 def keyboard(services: Services) -> None:
     """Listen for the shortcuts, and do what they and the palette ask for."""
     actor = page_actor(services)
-    search = state_of(PaletteSearch)
-    text, search.text = search.text, None
-    told = _component(
+    asked = state_of(Asked)
+    text, asked.text = asked.text, None
+    _component(
         key=_KEY,
         data={
             "shortcuts": [{"keys": each.keys, "action": each.action} for each in shortcuts(actor)],
@@ -62,11 +79,25 @@ def keyboard(services: Services) -> None:
             },
         },
         height=1,
-        on_act_change=_ignore,
-        on_ask_change=_remember,
+        on_act_change=_remember_action,
+        on_ask_change=_remember_text,
     )
-    if isinstance(told.act, str):
-        act(actor, told.act)
+    action, asked.action = asked.action, None
+    if action is not None:
+        act(actor, action)
+
+
+def go_on(services: Services) -> None:
+    """Go where a key has sent the tab, once more, when a request from before it has brought back the page it had left.
+
+    A table tells its choice with some delay, for the page that the browser still shows: it would undo the key.
+    """
+    asked = state_of(Asked)
+    sent = asked.sent
+    if sent is not None and sent.left == _shown():
+        asked.sent = None
+        if time.monotonic() - sent.at < _ON_ITS_WAY and may_open(page_actor(services), sent.to):
+            st.switch_page(page(sent.to), query_params=sent.query)
 
 
 def act(actor: Actor, action: str) -> None:
@@ -88,7 +119,13 @@ def act(actor: Actor, action: str) -> None:
 
 def _go(actor: Actor, name: PageName, query: dict[str, str] | None = None) -> None:
     if may_open(actor, name):
+        left = _shown()
+        state_of(Asked).sent = Sent(name, query, left, time.monotonic()) if name != left else None
         st.switch_page(page(name), query_params=query)
+
+
+def _shown() -> PageName:
+    return page_name(state_of(OpenPage).path or "")
 
 
 def _found(services: Services, actor: Actor, text: str) -> dict[str, Any]:
@@ -99,10 +136,11 @@ def _found(services: Services, actor: Actor, text: str) -> dict[str, Any]:
         return {"text": text, "entries": [], "failed": error.message}
 
 
-def _remember() -> None:
+def _remember_text() -> None:
     text = st.session_state[_KEY].ask
-    state_of(PaletteSearch).text = text[:_LONGEST] if isinstance(text, str) else None
+    state_of(Asked).text = text[:_LONGEST] if isinstance(text, str) else None
 
 
-def _ignore() -> None:
-    """Do nothing: the value is read where the component is drawn."""
+def _remember_action() -> None:
+    action = st.session_state[_KEY].act
+    state_of(Asked).action = action[:_LONGEST] if isinstance(action, str) else None

@@ -11,7 +11,7 @@ import mmap
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from marisa_trie import Trie
@@ -56,7 +56,7 @@ class Normalisation:
         self._bounds = array("I", [0])
         for character in ordered:
             self._bounds.append(self._bounds[-1] + len(pairs[character]))
-        self._pattern = re.compile(f"[{''.join(map(re.escape, ordered))}]") if ordered else None
+        self._pattern = re.compile(f"[{''.join(_ranges(ordered))}]") if ordered else None
 
     def apply(self, text: str) -> str:
         """Return a text with its characters replaced; most texts have few to replace."""
@@ -65,6 +65,18 @@ class Normalisation:
     def _replaced(self, found: re.Match[str]) -> str:
         place = bisect_left(self._characters, found[0])
         return self._texts[self._bounds[place] : self._bounds[place + 1]]
+
+
+def _ranges(characters: Sequence[str]) -> Iterator[str]:
+    """Yield ascending characters as the ranges of a pattern's class: `re` compares what lies beyond the first 65,536
+    code points with each of a class's entries, of which there would be a thousand."""
+    begin = last = characters[0]
+    for character in (*characters[1:], ""):
+        if character and ord(character) == ord(last) + 1:
+            last = character
+            continue
+        yield f"{re.escape(begin)}-{re.escape(last)}"
+        begin = last = character
 
 
 def write_pieces(

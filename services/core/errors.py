@@ -100,6 +100,13 @@ class UnavailableError(MillpondError):
     kind = ErrorKind.UNAVAILABLE
 
 
+class DatabaseAwayError(UnavailableError):
+    """The database does not answer, or others keep it busy; the same work may succeed later.
+
+    Where it came in the middle of a commit, nobody knows whether that was made.
+    """
+
+
 class UnauthorizedError(MillpondError):
     """Nobody knows who asks: no sign-in, a session that has ended, a wrong password or token.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def find(console: Server) -> tuple[int, set[str]]:
 
 
 def idle(console: Server) -> bool:
-    return not console.client.get("/api/status").raise_for_status().json()["counts"]["jobs_unfinished"]
+    return not unfinished(console)
 
 
 def test_a_second_console_is_refused(console: Server, postgres: PostgresServer, tmp_path: Path) -> None:
@@ -69,6 +70,47 @@ def test_it_goes_on_once_the_database_answers_again(console: Server, postgres: P
     eventually(lambda: idle(console), what="ingestion")
     assert find(console) == (200, {"before.txt", "after.txt"})
     assert '"event": "defect"' not in console.log.read_text()
+
+
+def test_ingestion_waits_for_the_database_and_goes_on(console: Server, postgres: PostgresServer) -> None:
+    """Crashes in the middle of the work, one of them longer than the pipeline's longest pause: each stage asks in vain.
+
+    A file would fail for it, a thread end and the queue stand still, or the index lack what was committed.
+    """
+    large = "\n\n".join(f"# Part {number}\n\nEels pass weir {number} at night." for number in range(1100))
+    files = [("file", (f"many-{number}.txt", f"{number} {TEXT.decode()}" * 2)) for number in range(40)]
+    client = console.client
+    answer = client.post("/api/documents", files=[*files, ("file", ("large.md", large.encode()))], timeout=60)
+    assert answer.status_code == 202
+    for seconds in (0.5, 0.5, 7.0):
+        left = unfinished(console)
+        eventually(lambda left=left: unfinished(console) < left, what="progress")
+        assert not idle(console)
+        postgres.stop("immediate")
+        time.sleep(seconds)  # an outage has a length
+        postgres.start()
+        eventually(lambda: answers(console), what="readiness")
+    eventually(lambda: idle(console), what="the end of the work", seconds=180)
+    status = client.get("/api/documents", params={"limit": 1, "status": "failed"}).json()
+    assert status["total"] == 0
+    counts = client.get("/api/status").raise_for_status().json()["counts"]
+    assert counts["documents"] == counts["searchable"]
+    eventually(lambda: vectors(console) == counts["chunks"], what="an index as the database says")
+    assert '"event": "defect"' not in console.log.read_text()
+    assert '"event": "ingestion defect"' not in console.log.read_text()
+
+
+def answers(console: Server) -> bool:
+    return console.client.get("/readyz").status_code == 200
+
+
+def vectors(console: Server) -> int:
+    metrics = console.client.get("/metrics").raise_for_status().text
+    return int(float(metrics.split("\nmillpond_index_vectors ")[1].split()[0]))
+
+
+def unfinished(console: Server) -> int:
+    return int(console.client.get("/api/status").raise_for_status().json()["counts"]["jobs_unfinished"])
 
 
 def end_sessions(postgres: PostgresServer) -> None:

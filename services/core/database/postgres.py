@@ -21,6 +21,7 @@ from services.core.errors import (
     BadInputError,
     ConflictError,
     DamagedError,
+    DatabaseAwayError,
     MillpondError,
     StorageError,
     UnavailableError,
@@ -199,11 +200,11 @@ def _unwritable() -> MillpondError:
 
 
 def _busy() -> MillpondError:
-    return UnavailableError(_("The database is busy; nothing was changed."), _("Try again in a moment."))
+    return DatabaseAwayError(_("The database is busy; nothing was changed."), _("Try again in a moment."))
 
 
 def _away() -> MillpondError:
-    return UnavailableError(
+    return DatabaseAwayError(
         _("The database does not answer; what was stored before is kept."), _("Try again in a moment.")
     )
 

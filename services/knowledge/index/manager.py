@@ -137,6 +137,19 @@ class IndexManager:
         self._thread = threading.Thread(target=self._save_periodically, name="index-snapshots", daemon=True)
         self._thread.start()
 
+    def read_anew(self) -> None:
+        """Make the index what the database says: it may have missed a change. Writers wait meanwhile."""
+        ids, groups = self._chunks.active_ids(self.fingerprint)
+        held, of_group = self.index.members()
+        hidden = np.setdiff1d(held[of_group < 0], ids)  # of files that are being stored
+        ids = np.concatenate([ids, hidden])
+        groups = np.concatenate([groups, np.full(len(hidden), -1, np.int64)])
+        order = np.argsort(ids)
+        changed = self.reconcile(self.index, ids[order], groups[order], self.fingerprint)
+        log.warning("index read anew", changed=changed)
+        if changed:
+            self.mark_dirty(removed=True)
+
     def mark_dirty(self, *, removed: bool = False) -> None:
         """Record that the index changed since the last snapshot.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.core.database import Database
-from services.core.errors import CancelledError, MillpondError, StorageError
+from services.core.errors import CancelledError, DatabaseAwayError, MillpondError, StorageError
 from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.knowledge.files.stored_file import FilesUnavailableError
@@ -117,6 +117,9 @@ class ParseStage:
             except FilesUnavailableError as error:
                 log.warning("original not to be had", job=task.claim.job_id, reason=error.message)
                 self._put_back(task)
+            except DatabaseAwayError as error:
+                log.warning("file put back", job=task.claim.job_id, reason=error.message)
+                self._put_back(task)
             except WorkerDiedError as error:
                 self._worker_died(task, error)
             except MillpondError as error:
@@ -140,13 +143,11 @@ class ParseStage:
             self._put_back(task, died=True)
 
     def _put_back(self, task: IngestTask, *, died: bool = False) -> None:
-        state = self._state
         try:
-            state.jobs.put_back(task.claim, died=died)
+            self._state.put_back(task, died=died)
         except StorageError as error:
-            state.fail(task, error)
+            self._state.fail(task, error)
         else:
-            state.end(task)
             self.wake(requeued=True)
 
     def _rest(self) -> None:
@@ -176,10 +177,12 @@ class ParseStage:
                 self._maybe_more = False
             try:
                 started = self._claim(lanes)
-            except StorageError as error:
+                left = 0 if started is not None else state.jobs.count_queued()
+            except (StorageError, DatabaseAwayError) as error:
                 reservation.release()
                 self.pause_reason = str(error)
                 state.stopping.wait(_POLL_SECONDS)
+                self._maybe_more = self._read_anew = True
                 return None
             if started is not None:
                 self._maybe_more = True
@@ -187,7 +190,7 @@ class ParseStage:
                 return *started, reservation
             reservation.release()
             with state.changed:
-                idle = not state.active and not self._idle_notified and not state.jobs.count_queued()
+                idle = not state.active and not self._idle_notified and not left
                 self._idle_notified = self._idle_notified or idle
         if idle:
             self._on_idle()

@@ -113,8 +113,12 @@ class Ingestion:
             suspects=recovered.suspects,
             on_idle=self._notify_idle,
         )
+        store_stage = StoreStage(state, self.writer, self._embedder, on_put_back=lambda: self.wake(requeued=True))
         self._threads = [
-            start_low_priority_thread("ingest-store", StoreStage(state, self.writer, self._embedder).run),
+            start_low_priority_thread(
+                "ingest-store",
+                store_stage.run,
+            ),
             start_low_priority_thread("ingest-embed", self._embed_stage.run),
             start_low_priority_thread("ingest-embed-quick", self._embed_stage.run_quick),
             *(

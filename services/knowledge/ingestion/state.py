@@ -16,7 +16,7 @@ import structlog
 from numpy.typing import NDArray
 
 from services.core.admission import Admission
-from services.core.errors import ErrorKind, MillpondError, StorageError, UnavailableError
+from services.core.errors import DatabaseAwayError, ErrorKind, MillpondError, StorageError, UnavailableError
 from services.core.events import Counter, EventKind, EventSink, Timer
 from services.core.i18n import _, plural
 from services.knowledge.files.file_store import FileStore
@@ -140,7 +140,7 @@ class PipelineState:
     def fail(self, task: IngestTask, error: MillpondError) -> None:
         """Record why a task failed, delete what it had written and end it.
 
-        On a full disk this retries until there is space for the record.
+        On a full disk, and while the database is away, this retries until there is a record.
         """
         claim = task.claim
         log.info("ingestion failed", job=claim.job_id, document=claim.document_id, kind=error.kind, reason=str(error))
@@ -157,13 +157,30 @@ class PipelineState:
                 if unneeded is not None:
                     self.events.failed()
                 break
+            except DatabaseAwayError:
+                self.stopping.wait(_RETRY_SECONDS)
+                continue
             except StorageError:
                 log.warning("failed job not cleaned up: disk full", job=claim.job_id)
             try:
                 self.jobs.fail_without_cleanup(claim, error.message, error.hint)
                 self.events.failed()
                 break
-            except StorageError:
+            except (StorageError, DatabaseAwayError):
+                self.stopping.wait(_RETRY_SECONDS)
+        self.end(task)
+
+    def put_back(self, task: IngestTask, *, died: bool = False) -> None:
+        """Return a task's job to the queue and end it; while the database is away this waits for it.
+
+        Raises:
+            StorageError: the disk is full; the task goes on.
+        """
+        while not self.stopping.is_set():
+            try:
+                self.jobs.put_back(task.claim, died=died)
+                break
+            except DatabaseAwayError:
                 self.stopping.wait(_RETRY_SECONDS)
         self.end(task)
 

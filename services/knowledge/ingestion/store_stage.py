@@ -7,12 +7,13 @@ of other files. Its terms and vectors go into the indexes hidden; the last trans
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
-from services.core.errors import CancelledError, MillpondError, StorageError
+from services.core.errors import CancelledError, DatabaseAwayError, MillpondError, StorageError
 from services.knowledge.ingestion.attachments import WaitingAttachment
 from services.knowledge.ingestion.embed_stage import embedded
 from services.knowledge.ingestion.state import IngestTask, PipelineState, TaskSlice
@@ -40,7 +41,16 @@ _PORTION_FILES = 32  # of a batch, in one transaction
 class StoreStage:
     """Stores embedded chunks; one thread may call `run`."""
 
-    def __init__(self, state: PipelineState, writer: DocumentWriter, embedder: EmbeddingModel) -> None:
+    def __init__(
+        self,
+        state: PipelineState,
+        writer: DocumentWriter,
+        embedder: EmbeddingModel,
+        *,
+        on_put_back: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Build it; `on_put_back` is called when files are in the queue again."""
+        self._on_put_back = on_put_back
         self._state = state
         self._writer = writer
         self._embedder = embedder
@@ -71,6 +81,7 @@ class StoreStage:
                     self._large.append(task)
             if self._writer.has_left_over:
                 self._drop_left_over()
+            self._writer.settle()
 
     def _drop_left_over(self) -> None:
         """Delete a portion of what deletions and newer versions have left."""
@@ -85,6 +96,8 @@ class StoreStage:
         try:
             if not task.cancelled.is_set() and not self._store_portion(task):
                 return False
+        except DatabaseAwayError as error:
+            self._put_back(task, error)
         except MillpondError as error:
             self._state.fail(task, error)
         except Exception as error:  # noqa: BLE001 - the boundary of the thread: one defect costs one job
@@ -93,6 +106,15 @@ class StoreStage:
         self._state.end(task)
         return True
 
+    def _put_back(self, task: IngestTask, error: MillpondError) -> None:
+        """Have a file read again: what was written of it before the database went away is not known, and is deleted."""
+        log.warning("file put back", job=task.claim.job_id, reason=error.message)
+        try:
+            self._state.put_back(task)
+        except StorageError as full:
+            self._state.fail(task, full)
+        self._on_put_back()
+
     def _try(self, batch: list[TaskSlice]) -> bool:
         """Store a batch; a single part that cannot be stored fails its job."""
         try:
@@ -100,6 +122,10 @@ class StoreStage:
                 self._embed_again(batch)
         except CancelledError:
             return True  # the pipeline stops; the jobs go on with the next start
+        except DatabaseAwayError as error:
+            for part in batch:
+                self._put_back(part.task, error)
+            return True
         except MillpondError as error:
             if len(batch) == 1:
                 self._state.fail(batch[0].task, error)
@@ -192,8 +218,9 @@ class StoreStage:
     def _drop_early_vectors(self, task: IngestTask) -> None:
         """Take the hidden vectors of a file that did not get ready out of the index."""
         if task.early_ids:
-            # On a full disk they stay, hidden, until the next start.
-            with suppress(StorageError), self._writer.transaction() as unit:
+            # On a full disk they stay, hidden, until the next start; where the database is away until the index is read
+            # anew.
+            with suppress(StorageError, DatabaseAwayError), self._writer.transaction() as unit:
                 unit.removed.extend(task.early_ids)
             task.early_ids.clear()
 

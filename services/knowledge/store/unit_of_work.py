@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
+from services.core.errors import DatabaseAwayError
 from services.knowledge.files.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore
@@ -128,18 +129,34 @@ class DocumentWriter:
     def transaction(self) -> Iterator[UnitOfWork]:
         """Yield a unit of work; after its commit the index is updated and unneeded originals are deleted."""
         with self._lock, self.version.changing():
-            with self._database.write() as connection:
-                unit = UnitOfWork(connection)
-                yield unit
-                names = {*unit.gone.values()}
-                gone = Gone(unit.homes, (*sorted(names - names_in_use(connection, names)),))
-                renew_version(connection)
-            self._update_index(unit)
+            self._read_anew_if_unsure()
+            try:
+                with self._database.write() as connection:
+                    unit = UnitOfWork(connection)
+                    yield unit
+                    names = {*unit.gone.values()}
+                    gone = Gone(unit.homes, (*sorted(names - names_in_use(connection, names)),))
+                    renew_version(connection)
+                self._update_index(unit)
+            except DatabaseAwayError:
+                self.version.unsure = True  # whether it was committed, or how far the index has followed
+                raise
         self._files.remove(unit.unneeded)
         if unit.removes:
             for listener in self._listeners:
                 listener(gone)
         self._board.mark_changed()
+
+    def settle(self) -> None:
+        """Make the index what the database says, where the database went away in the middle of a change."""
+        if self.version.unsure:
+            with suppress(DatabaseAwayError), self._lock, self.version.changing():
+                self._read_anew_if_unsure()
+
+    def _read_anew_if_unsure(self) -> None:
+        if self.version.unsure:
+            self._index_manager.read_anew()
+            self.version.unsure = False
 
     def _update_index(self, unit: UnitOfWork) -> None:
         index = self._index_manager.index
@@ -188,15 +205,16 @@ class LibraryVersion:
         self._database = database
         self._lock = threading.Lock()
         self._changing = 0
+        self.unsure = False  # whether index and database agree
 
     def current(self) -> int | None:
         """Return the version of the present state, None while index or file store still follow a change."""
-        if self._changing:
+        if self._changing or self.unsure:
             return None
         with self._database.read() as connection:
             found = connection.scalar(sa.select(counters.c.value).where(counters.c.name == _NAME))
         # A change that started meanwhile may be visible in the database, but not yet in the index.
-        return None if self._changing else int(found or 0)
+        return None if self._changing or self.unsure else int(found or 0)
 
     @contextmanager
     def changing(self) -> Iterator[None]:

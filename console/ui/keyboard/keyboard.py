@@ -47,7 +47,7 @@ class Sent:
 
 
 @dataclass
-class Asked:
+class TabRequests:
     """What a tab has asked for and has not got yet: the palette's search, and what a key or a line stands for.
 
     Kept outside the run that brings it: another request, such as a table's choice, may end that run before it is done.
@@ -63,7 +63,7 @@ class Asked:
 def keyboard(services: Services) -> None:
     """Listen for the shortcuts, and do what they and the palette ask for."""
     actor = page_actor(services)
-    asked = state_of(Asked)
+    asked = state_of(TabRequests)
     text, asked.text = asked.text, None
     _component(
         key=_KEY,
@@ -92,7 +92,7 @@ def go_on(services: Services) -> None:
 
     A table tells its choice with some delay, for the page that the browser still shows: it would undo the key.
     """
-    asked = state_of(Asked)
+    asked = state_of(TabRequests)
     sent = asked.sent
     if sent is not None and sent.left == _shown():
         asked.sent = None
@@ -120,7 +120,7 @@ def act(actor: Actor, action: str) -> None:
 def _go(actor: Actor, name: PageName, query: dict[str, str] | None = None) -> None:
     if may_open(actor, name):
         left = _shown()
-        state_of(Asked).sent = Sent(name, query, left, time.monotonic()) if name != left else None
+        state_of(TabRequests).sent = Sent(name, query, left, time.monotonic()) if name != left else None
         st.switch_page(page(name), query_params=query)
 
 
@@ -138,9 +138,9 @@ def _found(services: Services, actor: Actor, text: str) -> dict[str, Any]:
 
 def _remember_text() -> None:
     text = st.session_state[_KEY].ask
-    state_of(Asked).text = text[:_LONGEST] if isinstance(text, str) else None
+    state_of(TabRequests).text = text[:_LONGEST] if isinstance(text, str) else None
 
 
 def _remember_action() -> None:
     action = st.session_state[_KEY].act
-    state_of(Asked).action = action[:_LONGEST] if isinstance(action, str) else None
+    state_of(TabRequests).action = action[:_LONGEST] if isinstance(action, str) else None

@@ -38,9 +38,8 @@ PathName = Annotated[str, Path(max_length=MAX_NAME)]
 QueryName = Annotated[str, Query(max_length=MAX_NAME)]
 Whole = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
 # What a text must have to mean anything, as JSON Schema says it; the services refuse other ones in words.
-# By what does not do: tools that know no more digits than ten take that for less than it is, not for more.
-VISIBLE: JsonDict = {"pattern": r"[^\p{Z}\p{C}]"}
-WORDS: JsonDict = {"pattern": r"[^\p{Z}\p{C}\p{M}\p{P}\p{S}]"}
+VISIBLE: JsonDict = {"pattern": r"[\p{L}\p{M}\p{N}\p{P}\p{S}]"}
+WORDS: JsonDict = {"pattern": r"[\p{L}\p{N}]"}
 
 
 class JsonBody(BaseModel):

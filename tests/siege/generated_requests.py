@@ -24,6 +24,12 @@ _LOCKS_OUT = (
     *("PATCH /api/people/{person_id}", "DELETE /api/people/{person_id}"),
     *("DELETE /api/people/{person_id}/tokens/{token_id}", "DELETE /api/account/tokens/{token_id}"),
 )
+_ENVIRONMENT = {
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "SCHEMATHESIS_HOOKS": "tests.siege.true_patterns",
+}
 _COMMAND = "from schemathesis.cli import schemathesis; schemathesis()"
 
 
@@ -57,7 +63,7 @@ def attack(
             *("--report", "json", "--report-json-path", str(report), *chosen),
         ],
         cwd=folder,
-        env=os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        env=os.environ | _ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=3600,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import PATIENCE, Watch
 from tests.servers import Server, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -93,8 +93,8 @@ def test_thresholds_collections_a_trial_and_giving_back(tab: Page) -> None:
     expect(trial).to_contain_text(re.compile("Trial by administrator: reverts to 700, 10, 10 in"))
     expect(trial).to_contain_text("p95 before")
     expect(button(tab, "Keep").first).to_be_enabled()
-    # Nobody keeps it: it goes back by itself, and the form shows what is in force again.
-    expect(state).to_contain_text("at its default thresholds (700, 10, 10)", timeout=60_000)
+    # Nobody keeps it: after its minute it goes back by itself, and the form shows what is in force again.
+    expect(state).to_contain_text("at its default thresholds (700, 10, 10)", timeout=60_000 + PATIENCE)
     expect(tab.get_by_text("time is over and the trial was not kept")).to_be_visible()
     expect(tab.get_by_role("spinbutton", name="Threshold 0")).to_have_value("700")
     expect(trial).to_have_count(0)

@@ -28,7 +28,7 @@ from services.core.i18n import _
 _FOLDER = Path(__file__).parent
 _KEY = "keyboard"
 _LONGEST = 200
-_ON_ITS_WAY = 1.0  # seconds: a table waits for .15 before it tells its choice
+_ON_ITS_WAY = 3.0  # seconds: a table waits for .15 before it tells its choice, a busy browser for longer
 _component = st.components.v2.component(
     "millpond_keyboard",
     js=(_FOLDER / "keyboard.js").read_text(encoding="utf-8"),

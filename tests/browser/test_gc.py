@@ -102,6 +102,8 @@ def test_thresholds_collections_a_trial_and_giving_back(tab: Page) -> None:
     tab.get_by_text("Release memory", exact=True).click()
     row = tab.locator(".st-key-reclaim-heap")
     expect(row).to_contain_text("would free")
+    # While the view is drawn anew its place has what was there before.
+    expect(row.get_by_role("button")).to_have_count(1)
     row.get_by_role("button").click()
     expect(row.locator(".st-key-outcome-release-heap")).to_contain_text(re.compile("RSS .* just now"))
     expect(newest).to_contain_text("Free pages of the allocator")

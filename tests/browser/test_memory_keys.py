@@ -71,22 +71,3 @@ def test_the_memory_way_by_keys_alone_in_chinese(chinese: Page, console: Server)
         outcome = page.locator(".st-key-outcome-collect")
         expect(outcome).to_contain_text(_("pause {time}").format(time="").strip())
         expect(outcome).to_contain_text(_("RSS"))
-
-
-def test_a_shortcut_goes_where_it_says_while_a_table_tells_its_choice(page: Page) -> None:
-    """A table tells its choice 150 ms later, for the page that is shown then: it may not bring that page back."""
-    page.goto("/objects")
-    heading(page, "Objects")
-    tab_to(page, "Take a snapshot")
-    keys(page, "Enter")
-    for milliseconds in (100, 120, 140):
-        expect(page.get_by_test_id("stDataFrame")).to_have_count(1)
-        tab_to(page, table=0)
-        keys(page, "ArrowDown", "ArrowUp", "Shift+Space")
-        page.wait_for_timeout(milliseconds)
-        keys(page, "g", "g")
-        heading(page, "Garbage collection")
-        page.wait_for_timeout(500)  # the choice has been told by then
-        heading(page, "Garbage collection")
-        page.goto("/objects")
-        heading(page, "Objects")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,7 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.navigation import PageName, may_open
-from console.ui.keyboard.keyboard import act
+from console.ui.keyboard import keyboard
+from console.ui.keyboard.keyboard import Sent, TabRequests, act
 from console.ui.keyboard.palette import found_entries, standing_entries
 from console.ui.keyboard.shortcuts import FIELDS, shortcuts
 from console.ui.session_state import Key
@@ -50,6 +52,24 @@ def test_a_page_that_one_may_not_open_is_not_gone_to(monkeypatch: pytest.MonkeyP
     act(person(1, {}), "page:no such page")
     act(person(1, {}), "nothing")
     assert gone == []
+
+
+def test_a_late_request_for_the_page_that_was_left_does_not_undo_a_shortcut(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table tells its choice later, for the page that the browser still shows; afterwards one may go back."""
+    open_page(app, "objects")
+    monkeypatch.setattr(keyboard, "_ON_ITS_WAY", 1e9)
+    sent = Sent(PageName.COLLECTOR, None, PageName.OBJECTS, time.monotonic())
+    app.session_state[f"millpond.{TabRequests.__name__}"] = TabRequests(sent=sent)
+    app.run()
+    assert not app.exception
+    assert [each.value for each in app.title] == ["Garbage collection"]
+    monkeypatch.setattr(keyboard, "_ON_ITS_WAY", 0.0)
+    app.switch_page("../pages/objects.py")
+    app.run()
+    assert [each.value for each in app.title] == ["Objects"]
+    assert app.session_state[f"millpond.{TabRequests.__name__}"].sent is None
 
 
 def test_the_palette_finds_what_one_may_read(services: Services, add: Add) -> None:

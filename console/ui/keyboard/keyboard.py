@@ -92,12 +92,12 @@ def go_on(services: Services) -> None:
 
     A table tells its choice with some delay, for the page that the browser still shows: it would undo the key.
     """
-    asked = state_of(TabRequests)
-    sent = asked.sent
-    if sent is not None and sent.left == _shown():
-        asked.sent = None
-        if time.monotonic() - sent.at < _ON_ITS_WAY and may_open(page_actor(services), sent.to):
-            st.switch_page(page(sent.to), query_params=sent.query)
+    sent = state_of(TabRequests).sent
+    if sent is None or sent.left != _shown():
+        return
+    if time.monotonic() - sent.at < _ON_ITS_WAY and may_open(page_actor(services), sent.to):
+        st.switch_page(page(sent.to), query_params=sent.query)
+    state_of(TabRequests).sent = None
 
 
 def act(actor: Actor, action: str) -> None:

@@ -12,6 +12,7 @@ from tests.s3_server import stop_s3_server
 from tests.servers import Server, serving
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each file to one worker (`--dist loadgroup`), and all that need a browser to the same one, which begins with
     them: two browsers and their servers at once keep each other waiting on two cores."""

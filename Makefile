@@ -79,7 +79,7 @@ clients: $(VENV)/.test-installed
 
 test: lint types imports browser programs clients $(VENV)/.model ## Lint, types, import rules, unit, AppTest, API and browser tests
 	@failed=0; for part in "$(CENSUS_TESTS)" "$(CENSUS_TESTS:%=--ignore=%)"; do \
-		$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup --no-loadscope-reorder $$part $(PYTEST_ARGS) || \
+		$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $$part $(PYTEST_ARGS) || \
 			[ $$? -eq 5 ] || failed=1; \
 	done; exit $$failed
 
@@ -94,7 +94,7 @@ imports: $(VENV)/.test-installed
 	$(BIN)/lint-imports
 
 test-postgresql: test-install $(VENV)/.model ## The tests of stores, library, chat, accounts, audit and API over PostgreSQL
-	MILLPOND_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup $(POSTGRESQL_TESTS) $(PYTEST_ARGS)
+	MILLPOND_TEST_DATABASE=postgresql $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(POSTGRESQL_TESTS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.test-installed ## Measure the figures of the README; takes about half an hour
 	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)

@@ -12,16 +12,6 @@ from tests.s3_server import stop_s3_server
 from tests.servers import Server, serving
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one worker (`--dist loadgroup`), and all that need a browser to the same one, which begins with
-    them: two browsers and their servers at once keep each other waiting on two cores."""
-    for item in items:
-        group = "browser" if item.get_closest_marker("browser") else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
-
-
 @pytest.fixture(scope="session")
 def embedder() -> Iterator[Embedder]:
     """The smaller of the bundled models, loaded once for all tests: whatever the default is, it is fast."""

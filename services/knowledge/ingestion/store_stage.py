@@ -218,8 +218,7 @@ class StoreStage:
     def _drop_early_vectors(self, task: IngestTask) -> None:
         """Take the hidden vectors of a file that did not get ready out of the index."""
         if task.early_ids:
-            # On a full disk they stay, hidden, until the next start; where the database is away until the index is read
-            # anew.
+            # On a full disk, and while the database is away, they stay, hidden, until the next start.
             with suppress(StorageError, DatabaseAwayError), self._writer.transaction() as unit:
                 unit.removed.extend(task.early_ids)
             task.early_ids.clear()

@@ -77,12 +77,13 @@ def test_ingestion_waits_for_the_database_and_goes_on(console: Server, postgres:
 
     A file would fail for it, a thread end and the queue stand still, or the index lack what was committed.
     """
-    large = "\n\n".join(f"# Part {number}\n\nEels pass weir {number} at night." for number in range(1100))
-    files = [("file", (f"many-{number}.txt", f"{number} {TEXT.decode()}" * 2)) for number in range(40)]
     client = console.client
-    answer = client.post("/api/documents", files=[*files, ("file", ("large.md", large.encode()))], timeout=60)
-    assert answer.status_code == 202
-    for seconds in (0.5, 0.5, 7.0):
+    for number, seconds in enumerate((0.5, 0.5, 7.0)):
+        large = "\n\n".join(f"# Part {number}.{part}\n\nEels pass weir {part} at night." for part in range(700))
+        small = [("file", (f"many-{number}-{each}.txt", f"{number} {each} {TEXT.decode()}" * 2)) for each in range(14)]
+        files = [("file", (f"large-{number}.md", large.encode())), *small]
+        answer = client.post("/api/documents", files=files, timeout=60)
+        assert answer.status_code == 202
         left = unfinished(console)
         eventually(lambda left=left: unfinished(console) < left, what="progress")
         assert not idle(console)

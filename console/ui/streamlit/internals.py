@@ -15,7 +15,7 @@ next tab up to 128 of them stay, each with its state, uploads, media files, an e
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -256,13 +256,16 @@ def expire_caches() -> int:
 
 
 def patch_fragment_targets() -> None:
-    """Patch Streamlit so that a rerun request runs the fragment of the button that was pressed, or the field changed.
+    """Patch Streamlit so that a rerun request runs the fragment of the button that was pressed, or the field changed,
+    and a tick tells nothing but what is new.
 
     The browser puts simultaneous changes into one message and names only the first fragment among them (pull request
     12747 there). A click at the moment of a tick, or while the browser was busy, ran the ticking fragment only: the
     click was lost; a choice among the parts of a page stood in the address, above the part from before. And until it
     hears of the next page, the browser names the one that is being left: Streamlit would run that one again for a tick,
-    in place of the page whose link was followed. Idempotent, for the whole process.
+    in place of the page whose link was followed. It tells the values of all fields with each message, too: those of a
+    view that had just been left came back with a tick, and its fields were empty when it was shown again. Idempotent,
+    for the whole process.
     """
     if getattr(AppSession.request_rerun, "patched", False):
         return
@@ -273,8 +276,15 @@ def patch_fragment_targets() -> None:
             if client_state.fragment_id and _is_left(self, client_state.page_script_hash):
                 return
             widgets = client_state.widget_states.widgets
-            used = [each.id for each in widgets if _has_active_trigger_value(each) and f"{TICK}__" not in each.id]
-            client_state = _with_target(self, client_state, chain(used, _changed_fields(self, widgets)))
+            active = [each for each in widgets if _has_active_trigger_value(each)]
+            pressed = [each.id for each in active if f"{TICK}__" not in each.id]
+            changed = _changed_fields(self, widgets)
+            if client_state.fragment_id:
+                fields = (each.id for each in changed if _is_news(self, each))
+                target = _target(self, client_state.fragment_id, chain(pressed, fields))
+                # Of a tick alone its news are told on.
+                told = [*active, *changed] if active and not pressed else widgets
+                client_state = _with(client_state, target, told)
         original(self, client_state)
 
     request_rerun.patched = True  # type: ignore[attr-defined]  # a mark on the function
@@ -288,14 +298,12 @@ def _is_left(session: AppSession, page: str) -> bool:
     return bool(page and asked.page_script_hash) and asked.page_script_hash != page
 
 
-def _changed_fields(session: AppSession, widgets: Iterable[WidgetState]) -> Iterator[str]:
-    """Remember what the browser tells; return the widgets whose value is new, and another one than the page was drawn
-    with. Values are compared only when they are asked for.
-    """
+def _changed_fields(session: AppSession, widgets: Iterable[WidgetState]) -> list[WidgetState]:
+    """Remember what the browser tells of fields; return those of which it told something else before."""
     told = {each.id: each for each in widgets if each.WhichOneof("value") not in _TRIGGER_PROTO_FIELDS}
     before = _told.get(session, {})
     now = _told[session] = {name: each.SerializeToString() for name, each in told.items()}
-    return (name for name, each in told.items() if before.get(name) != now[name] and _is_news(session, each))
+    return [each for name, each in told.items() if before.get(name) != now[name]]
 
 
 def _is_news(session: AppSession, told: WidgetState) -> bool:
@@ -313,19 +321,28 @@ def _is_news(session: AppSession, told: WidgetState) -> bool:
         return True
 
 
-def _with_target(session: AppSession, client_state: ClientState, pressed: Iterable[str]) -> ClientState:
-    """Return `client_state` with the fragment of the pressed widgets; with none (a full run) if they are in several."""
-    if not client_state.fragment_id:  # the whole page runs
-        return client_state
+def _target(session: AppSession, fragment_id: str, used: Iterable[str]) -> str:
+    """Return the fragment of the widgets that were used, "" (a full run) if they are in several."""
     known = session._session_state._new_widget_state.widget_metadata
-    fragments = {known[widget].fragment_id for widget in pressed if widget in known}
-    if fragments <= {client_state.fragment_id}:
-        return client_state
-    targeted = ClientState()
-    targeted.CopyFrom(client_state)
+    fragments = {known[widget].fragment_id for widget in used if widget in known}
+    if fragments <= {fragment_id}:
+        return fragment_id
     only = fragments.pop() if len(fragments) == 1 else None
-    targeted.fragment_id = only if only and session.has_fragment(only) else ""
-    return targeted
+    return only if only and session.has_fragment(only) else ""
+
+
+def _with(client_state: ClientState, fragment_id: str, widgets: Sequence[WidgetState]) -> ClientState:
+    """Return `client_state` with this fragment and these widgets."""
+    if client_state.fragment_id == fragment_id and widgets is client_state.widget_states.widgets:
+        return client_state
+    other = ClientState()
+    other.CopyFrom(client_state)
+    other.fragment_id = fragment_id
+    if len(widgets) != len(client_state.widget_states.widgets):
+        kept = [*widgets]
+        del other.widget_states.widgets[:]
+        other.widget_states.widgets.extend(kept)
+    return other
 
 
 def _caches(caches: Any) -> list[Any]:

@@ -134,6 +134,38 @@ async def ended(tab: AppSession) -> bool:
     return internals.shut_down(tab)
 
 
+def test_a_tick_tells_what_is_new(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values of a view that was just left do not come back with it: its fields would be empty the next time."""
+    asked: list[ClientState] = []
+    monkeypatch.setattr(AppSession, "request_rerun", lambda _session, state: asked.append(state))
+    internals.patch_fragment_targets()
+    tab = session(process)
+    runs = (
+        {"search": "heron"},
+        {"search": "heron", "live-beat__beat": "1"},
+        {"search": "heron"},
+        {"search": "grebe", "live-beat__beat": "2"},
+        {"search": "grebe", "button": "3", "live-beat__beat": "4"},
+    )
+    for values in runs:
+        state = ClientState(fragment_id="live")
+        for name, value in values.items():
+            widget = state.widget_states.widgets.add(id=name)
+            if name == "search":
+                widget.string_value = value
+            else:
+                widget.json_trigger_value = value
+        tab.request_rerun(state)
+    told = [{widget.id for widget in state.widget_states.widgets} for state in asked]
+    assert told == [
+        {"search"},
+        {"live-beat__beat"},
+        {"search"},
+        {"search", "live-beat__beat"},
+        {"search", "button", "live-beat__beat"},
+    ]
+
+
 def test_entries_that_are_too_old_leave_the_caches() -> None:
     """Streamlit keeps them until the same function is called again."""
     cached = st.cache_data(show_spinner=False, ttl=0.001)(lambda: "d" * 1000)

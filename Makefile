@@ -21,7 +21,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege front patroni container migration messages pictures appearance lock clean
+.PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege front pond drill patroni container migration messages pictures appearance lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,12 @@ siege: $(VENV)/.test-installed ## Attack a running server: connections, kills, d
 
 front: browser programs $(VENV)/.model ## Measure what is noticed when a node behind HAProxy or nginx goes; FRONT_ARGS="--rounds 1"
 	$(BIN)/python -m tests.front $(FRONT_ARGS)
+
+pond: programs $(VENV)/.model ## Run two nodes, HAProxy, PostgreSQL and S3 here, to kill what you like and watch
+	@$(BIN)/python -m tests.pond $(POND_ARGS)
+
+drill: programs $(VENV)/.model ## Kill, stop, drain nodes and their database while clients work, count what is lost; some minutes
+	$(BIN)/python -m tests.drill $(DRILL_ARGS)
 
 patroni: $(VENV)/.test-installed ## Run PostgreSQL under Patroni and etcd here, switch over, kill the leader, count rows; some minutes
 	@$(BIN)/python tests/deploy/provide_programs.py etcd

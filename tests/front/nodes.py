@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from tests.servers import Server, spawn
 
 
 class Nodes:
-    """Nodes by name. What happens to one is over when `up` has been called."""
+    """Nodes by name. What happens to one is over when `up` has been called; `shared`: settings of each of them."""
 
-    def __init__(self, folder: Path, names: str) -> None:
+    def __init__(self, folder: Path, names: str, shared: Mapping[str, object]) -> None:
         self._folder = folder
+        self._shared = shared
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._running: dict[str, Server] = {}
 
@@ -45,10 +46,14 @@ class Nodes:
                 arguments=("--port", str(port)),
                 trusted_proxies="127.0.0.1",
                 restarted_by="service",
-                embedding_model=MINILM,
+                **{"embedding_model": MINILM, "node_name": name, **self._shared},
             )
         for server in self._running.values():
             server.wait_ready()
+
+    def running(self, name: str) -> bool:
+        """Return whether a node's process has not ended."""
+        return self._running[name].process.poll() is None
 
     def kill(self, name: str) -> None:
         """End a node as if its machine had died; returns when it is gone."""
@@ -75,9 +80,9 @@ class Nodes:
 
 
 @contextmanager
-def running_nodes(folder: Path, names: str = "ab") -> Iterator[Nodes]:
-    """Nodes that are ready; they end with the block."""
-    nodes = Nodes(folder, names)
+def running_nodes(folder: Path, names: str = "ab", shared: Mapping[str, object] | None = None) -> Iterator[Nodes]:
+    """Nodes that are ready; they end with the block. With settings that are `shared` they can serve one pond."""
+    nodes = Nodes(folder, names, shared or {})
     try:
         nodes.up()
         yield nodes

@@ -42,8 +42,10 @@ if command -v openssl >/dev/null; then
         -addext "subjectAltName=DNS:$host" -keyout secrets/key.tmp -out secrets/certificate.tmp 2>/dev/null
     cat secrets/certificate.tmp secrets/key.tmp | new haproxy.pem
     rm secrets/key.tmp secrets/certificate.tmp
+    openssl genpkey -algorithm ed25519 | new audit.key
 else
-    echo "Without openssl no certificate was made: put certificate and key, in PEM, into secrets/haproxy.pem" >&2
+    echo "Without openssl no certificate was made: put certificate and key, in PEM, into secrets/haproxy.pem," >&2
+    echo "and the key of the audit log, Ed25519 in PEM, into secrets/audit.key" >&2
 fi
 # The last one: that it is there says that all are.
 new millpond.toml <<END

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from console.navigation import groups, in_menu, may_open, page_name
+from console.navigation import groups, in_navigation, may_open, page_name
 from console.ui.current_actor import visitor_of
 from console.ui.error_boundary import boundary, show_notices
 from console.ui.keyboard.keyboard import go_on, keyboard
@@ -31,7 +31,9 @@ begin_run()
 state = application().state
 services = state.services if isinstance(state, Ready) else None
 visitor = visitor_of(services) if services is not None else None
-current = st.navigation(groups(lambda name: visitor is None or in_menu(visitor, name)), expanded=True)
+opened = application().opened
+shared = opened is not None and opened.nodes is not None
+current = st.navigation(groups(lambda name: in_navigation(visitor, name, shared=shared)), expanded=True)
 exposure_banner(application().foundation.settings)
 if services is None:
     st.set_page_config(page_title="Millpond")

@@ -28,6 +28,7 @@ class PageName(StrEnum):
     COLLECTOR = "collector"
     BUDGET = "budget"
     OVERVIEW = "overview"
+    NODES = "nodes"
     AUDIT = "audit"
     PEOPLE = "people"
     SETTINGS = "settings"
@@ -46,6 +47,7 @@ RULES: Mapping[PageName, Rule] = MappingProxyType(
         PageName.COLLECTOR: Rule(Permission.OPERATE, visitors=True),
         PageName.BUDGET: Rule(Permission.OPERATE, visitors=True),
         PageName.OVERVIEW: Rule(Permission.OPERATE, visitors=True),
+        PageName.NODES: Rule(Permission.OPERATE, visitors=True),
         PageName.AUDIT: Rule(Permission.AUDIT),
         PageName.PEOPLE: Rule(Permission.PEOPLE),
         PageName.SETTINGS: Rule(Permission.CONFIGURE, visitors=True),
@@ -64,6 +66,14 @@ def in_menu(actor: Actor, name: PageName) -> bool:
     return may_open(actor, name) and (name is not PageName.ACCOUNT or actor.person_id is not None)
 
 
+def in_navigation(actor: Actor | None, name: PageName, *, shared: bool) -> bool:
+    """Return whether the navigation shows a page to somebody, None while nobody is known.
+
+    That of the nodes is shown where several can share the database (`shared`); by its address it always opens.
+    """
+    return (actor is None or in_menu(actor, name)) and (shared or name is not PageName.NODES)
+
+
 _ICONS: Mapping[PageName, str] = MappingProxyType(
     {
         PageName.CHAT: ":material/forum:",
@@ -75,6 +85,7 @@ _ICONS: Mapping[PageName, str] = MappingProxyType(
         PageName.COLLECTOR: ":material/recycling:",
         PageName.BUDGET: ":material/speed:",
         PageName.OVERVIEW: ":material/monitoring:",
+        PageName.NODES: ":material/hub:",
         PageName.AUDIT: ":material/policy:",
         PageName.PEOPLE: ":material/group:",
         PageName.SETTINGS: ":material/tune:",
@@ -95,6 +106,7 @@ def page_titles() -> dict[PageName, str]:
         PageName.COLLECTOR: _("Garbage collection"),
         PageName.BUDGET: _("Budget"),
         PageName.OVERVIEW: _("Overview"),
+        PageName.NODES: _("Nodes"),
         PageName.AUDIT: _("Audit"),
         PageName.PEOPLE: _("People"),
         PageName.SETTINGS: _("Settings"),
@@ -133,7 +145,14 @@ def groups(may: Callable[[PageName], bool] = lambda _name: True) -> dict[str, li
             PageName.COLLECTOR,
             PageName.BUDGET,
         ),
-        _("System"): (PageName.OVERVIEW, PageName.PEOPLE, PageName.AUDIT, PageName.SETTINGS, PageName.ACCOUNT),
+        _("System"): (
+            PageName.OVERVIEW,
+            PageName.NODES,
+            PageName.PEOPLE,
+            PageName.AUDIT,
+            PageName.SETTINGS,
+            PageName.ACCOUNT,
+        ),
     }
     return {group: [page(name, hidden=not may(name)) for name in members] for group, members in names.items()}
 

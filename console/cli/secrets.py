@@ -101,6 +101,7 @@ def _opened(settings: Settings) -> Iterator[tuple[SecretStore, SecretBox, Databa
     try:
         database = Database(settings.effective_database_url, checked=True)
         try:
+            database.hold(alone=True)
             open_schema(database)
             box = SecretBox.of(settings)
             box.check()

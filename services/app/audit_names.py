@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from services.core.auditing import TargetKind
+from services.core.errors import MillpondError
 
 if TYPE_CHECKING:
     from services.audit.audit_log import AuditLog
@@ -31,6 +32,10 @@ class AuditNames:
         with self._lock:
             self._gone.update(documents)
 
+    def begin_anew(self) -> None:
+        """Have all names of what is gone erased by the next call of `erase`: another node may not have come to it."""
+        self._first = True
+
     def erase(self, _stop: Callable[[], bool] = lambda: False) -> bool:
         """Erase what is to be erased.
 
@@ -40,8 +45,12 @@ class AuditNames:
         with self._lock:
             gone = set(self._gone)
         if self._first:
-            self._audit.erase_names_of_missing(TargetKind.DOCUMENT, self._documents)
             self._first = False
+            try:
+                self._audit.erase_names_of_missing(TargetKind.DOCUMENT, self._documents)
+            except MillpondError:
+                self._first = True
+                raise
         else:
             self._audit.erase_names(TargetKind.DOCUMENT, gone)
         self._audit.erase_names_of_missing(TargetKind.COLLECTION, self._collections)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.app.build_nodes import claims_of
 from services.audit.signing import HEAD_SUFFIX, PUBLIC_SUFFIX, SigningKey, TrustedKeys
 from services.backup.backup_service import Backups
 from services.backup.backup_types import BackupSource
@@ -38,6 +39,7 @@ def build_backups(base: Platform, closing: ExitStack) -> Backups:
         busy=busy,
         before=base.audit.log.sign_in_time,  # so that all of the audit log that a backup has is signed
         now=base.clock.time,
+        claims=claims_of(base.nodes),
     )
     closing.callback(backups.close)
     if backups.configured:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from services.core.actor import Actor
     from services.core.admission import Admission
     from services.core.cache import Caches
+    from services.core.claims import Claims
     from services.core.database import Database
     from services.core.events import EventSink
     from services.core.preferences import Preferences
@@ -59,6 +60,7 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     library_stamp: Callable[[], str | None],
     count_tokens: Callable[[str], int],
     closing: ExitStack,
+    claims: Claims,
 ) -> Chat:
     """Return conversations, chat models and answers.
 
@@ -89,6 +91,7 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
         requests=requests,
         cache=AnswerCache(caches.answers, library_stamp, models.choice),
         count_tokens=count_tokens,
+        claims=claims,
     )
     closing.callback(answers.close)
     return Chat(conversations, models, answers)

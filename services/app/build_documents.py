@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from services.knowledge.retrieval import Retriever
     from services.memory.monitor import MemoryMonitor
     from services.memory.objects.names import OwnerRules
+    from services.nodes.pond_nodes import Nodes
 
 log = structlog.get_logger(__name__)
 
@@ -85,11 +86,16 @@ def load_embedder(settings: Settings, closing: ExitStack) -> LoadedEmbedder:
 
 
 def load_serving(
-    settings: Settings, database: Database, prepared: LoadedEmbedder | None, closing: ExitStack
+    settings: Settings,
+    database: Database,
+    prepared: LoadedEmbedder | None,
+    closing: ExitStack,
+    agree: Callable[[str], object] = lambda _fingerprint: None,
 ) -> tuple[LoadedEmbedder, ModelChoice]:
     """Load the model that made the vectors of the corpus, be it the configured one or not, and record what serves.
 
-    `prepared` is the configured one, where it was loaded ahead.
+    `prepared` is the configured one, where it was loaded ahead. `agree` raises where another node has another one: what
+    serves is not recorded then.
 
     Raises:
         MillpondError: it cannot be had.
@@ -114,6 +120,7 @@ def load_serving(
     if loaded is None:
         loaded = load_embedder(settings, closing)
     embedder = loaded.embedder
+    agree(embedder.fingerprint)
     serving = CorpusModel(embedder.fingerprint, embedder.files.name, choice.settings.embedding_model)
     record_choice(choice, store, serving, settings)
     return loaded, choice
@@ -174,8 +181,10 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     reporter: EventSink,
     admission: Admission,
     closing: ExitStack,
+    nodes: Nodes | None = None,
 ) -> Knowledge:
     """Return index, parsers, ingestion (not started), library and retriever; the index is read from disk."""
+    from services.app.build_nodes import claims_of, nodes_beside
     from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding import Embedder
     from services.knowledge.files.open_store import open_file_store
@@ -204,8 +213,10 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     closing.callback(files.close)
     parser = ParserPool(settings, embedder.tokenizer_file, embedder.max_tokens, admission=admission)
     closing.callback(parser.close)
-    ingestion = Ingestion(database, files, parser, embedder, index, settings, reporter=reporter, admission=admission)
-    library = Library(database, files, parser, ingestion, preferences, settings, reporter=reporter, admission=admission)
+    claims = claims_of(nodes)
+    reports: dict[str, Any] = {"reporter": reporter, "admission": admission}
+    ingestion = Ingestion(database, files, parser, embedder, index, settings, claims=claims, **reports)
+    library = Library(database, files, parser, ingestion, preferences, settings, claims=claims, **reports)
     encoder = PinnableEncoder(embedder, caches.embeddings)
     retriever = Retriever(
         database,
@@ -227,8 +238,9 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
         parser,
         choice,
         lambda: Embedder.load(settings),
-        reporter=reporter,
-        admission=admission,
+        claims=claims,
+        nodes=nodes_beside(nodes),
+        **reports,
     )
     originals = OriginalCheck(database, files)
     return Knowledge(index, parser, ingestion, library, importer, retriever, originals, model_change)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.store.unit_of_work import Gone
+    from services.nodes.pond_nodes import Nodes
     from services.operations.event_log import EventLog
 
 
@@ -38,6 +39,7 @@ def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
     library: Library,
     conversations: Conversations,
     audit: AuditLog | None,
+    nodes: Nodes | None = None,
 ) -> None:
     """Have terms, quotes, events, caches and the audit log (None: it keeps names) follow each deletion, and what a
     killed process did not come to.
@@ -51,13 +53,16 @@ def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
     if audit is not None:
         names = AuditNames(audit, DocumentStore(database).existing, CollectionStore(database).existing)
         erasure.add_step(names.erase)
+        if nodes is not None:
+            nodes.membership.on_taken(names.begin_anew)
+            nodes.membership.on_taken(erasure.mark)
 
     def forget(gone: Gone) -> None:
         # No entry is valid any more: their keys contain the version of the library.
         caches.answers.clear()
         caches.searches.clear()
         forgotten.add(gone)
-        if names is not None:
+        if names is not None and not gone.elsewhere:  # once in the log is enough
             names.add(gone.documents)
         erasure.mark()
 

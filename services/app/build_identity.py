@@ -16,7 +16,7 @@ from services.core.language_choice import LanguageChoices
 from services.core.local_token import remove_local_token, write_local_token
 from services.core.secret_box import SecretBox
 from services.identity.identity import Identity, IdentityRules
-from services.identity.sessions import SessionLimits
+from services.identity.sessions import WRITE_SECONDS, SessionLimits
 from services.memory.process import trim_heap
 
 if TYPE_CHECKING:
@@ -30,12 +30,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-WRITE_SECONDS = 60.0
 _MINUTE, _DAY = 60.0, 86_400.0
 
 
 def build_identity(
-    settings: Settings, database: Database, preferences: Preferences, audit: AuditSink, *, now: Callable[[], float]
+    settings: Settings,
+    database: Database,
+    preferences: Preferences,
+    box: SecretBox,
+    audit: AuditSink,
+    *,
+    now: Callable[[], float],
 ) -> Identity:
     """Return who there is and who asks."""
     from services.knowledge.store.collections import CollectionStore
@@ -49,7 +54,7 @@ def build_identity(
     identity = Identity(
         database,
         preferences,
-        SecretBox.of(settings),
+        box,
         audit,
         rules,
         now=now,
@@ -164,7 +169,9 @@ def offline_identity(settings: Settings) -> Iterator[Identity]:
         require_database(settings)
         database, _upgrade = open_database(settings, closing, lambda _stage: None)
         audit = build_audit(settings, Clock(), database, closing)
-        identity = build_identity(settings, database, Preferences(database), _Recorder(audit), now=Clock().time)
+        identity = build_identity(
+            settings, database, Preferences(database), SecretBox.of(settings), _Recorder(audit), now=Clock().time
+        )
         conversations = ChatStore(database)
         inherit_and_erase(identity, hand_over=conversations.hand_over, erase=conversations.delete_conversations_of)
         yield identity

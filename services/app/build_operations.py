@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from services.knowledge.embedding.embedder_protocol import EmbeddingModel
     from services.knowledge.index import IndexManager
     from services.knowledge.library import Library
+    from services.nodes.pond_nodes import Nodes
 
 CHECK_SECONDS = 1.0
 STORE, INDEX, EMBEDDER, CHAT_MODEL, DISK, ACCEPTING = "store", "index", "embedder", "chat model", "disk", "accepting"
@@ -77,8 +78,10 @@ def build_restarts(  # noqa: PLR0917 - the composition root calls it, nobody els
     request_log: RecentRequests,
     memory: MemoryMonitor,
     successor: Callable[[], Successor | None],
+    nodes: Nodes | None,
 ) -> Restarts:
     """Return the restarts; `memory` checks once a second whether a planned one is due."""
+    from services.app.build_nodes import claims_of, leaving_or_coming
 
     def name() -> str:
         found = successor()
@@ -90,6 +93,8 @@ def build_restarts(  # noqa: PLR0917 - the composition root calls it, nobody els
         plan=RestartPlan.of(settings, clock.time()),
         served=lambda: request_log.total,
         successor=name,
+        claims=claims_of(nodes),
+        others_restart=leaving_or_coming(nodes),
     )
     memory.add_task(restarts.check, CHECK_SECONDS)
     return restarts

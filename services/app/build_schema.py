@@ -23,9 +23,11 @@ CHECK_SECONDS = 3600.0
 
 
 def open_database(
-    settings: Settings, closing: ExitStack, enter: Callable[[str], None]
+    settings: Settings, closing: ExitStack, enter: Callable[[str], None], *, alone: bool = True
 ) -> tuple[Database, SchemaUpgrade | None]:
     """Open the main database with the schema of this version; return it, and the upgrade if one was needed.
+
+    With `alone` no other process may use it meanwhile; without, other nodes may use a database that can be shared.
 
     Raises:
         ConflictError: a newer version has written it, or another process uses it; nothing was changed.
@@ -35,7 +37,7 @@ def open_database(
     import_tables()
     database = Database(settings.effective_database_url, checked=True)
     closing.callback(database.close)
-    database.hold_alone()
+    database.hold(alone=alone)
     upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")))
     return database, upgrade
 

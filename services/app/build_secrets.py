@@ -17,11 +17,22 @@ from services.core.secret_store import SecretStore
 
 if TYPE_CHECKING:
     from services.core.settings import Settings
+    from services.nodes.pond_nodes import Nodes
 
 log = structlog.get_logger(__name__)
 
+SECRET_KEY = "secret key"  # noqa: S105 - what nodes must have alike, not one
 
-def build_secrets(settings: Settings, preferences: Preferences) -> SecretStore:
+
+def build_box(settings: Settings, nodes: Nodes | None) -> SecretBox:
+    """Return what encrypts; it makes no key while another node that is running has another one."""
+    if nodes is None:
+        return SecretBox.of(settings)
+    agree = nodes.membership.agree
+    return SecretBox.of(settings, lambda made: agree(SECRET_KEY, made))
+
+
+def build_secrets(preferences: Preferences, box: SecretBox) -> SecretStore:
     """Return the stored secrets, encrypted with the first of the configured keys from now on.
 
     Those that cannot be decrypted are logged by name and kept: what needs one says so.
@@ -29,7 +40,6 @@ def build_secrets(settings: Settings, preferences: Preferences) -> SecretStore:
     Raises:
         BadInputError: the configured key must not be used, since others can read it, for example.
     """
-    box = SecretBox.of(settings)
     box.check()
     secrets = SecretStore(preferences, box)
     try:

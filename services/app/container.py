@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from services.memory.gc.policy import CollectionPolicy
     from services.memory.gc_experiment.runner import Experiments
     from services.memory.monitor import MemoryMonitor
+    from services.nodes.pond_nodes import Nodes
     from services.operations.event_log import EventLog
     from services.operations.event_reporter import EventReporter
     from services.operations.health import Health
@@ -86,6 +87,7 @@ class Platform(Foundation):
     webhook: Webhook
     access: AccessControl
     identity: Identity
+    nodes: Nodes | None  # None: this process serves its pond alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -25,9 +25,10 @@ from services.app.build_memory import (
     start_memory,
     watch_late_imports,
 )
+from services.app.build_nodes import agree_on_model, build_nodes, claims_of, connect_platform, connect_services
 from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
 from services.app.build_schema import open_database, watch_copies
-from services.app.build_secrets import build_secrets
+from services.app.build_secrets import build_box, build_secrets
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
 from services.app.damage import ORIGINALS, files_check, require_database, watch_database, watch_originals
@@ -125,27 +126,29 @@ def open_platform(
         enter: called with a stage that may take a while, in words.
 
     Raises:
-        ConflictError: another process holds the data folder, or a newer version has written it.
+        ConflictError: another process holds the data folder, a newer version has written it, or a node does not fit.
         MillpondError: a part cannot be had.
     """
     settings, clock, request_log = base.settings, base.clock, base.request_log
     lock_folder(settings, url, patience, closing)
-
     require_database(settings)
-    database, upgrade = open_database(settings, closing, enter)
+    database, upgrade = open_database(settings, closing, enter, alone=not url)
+    nodes = build_nodes(settings, database, url, closing)
     erasure = build_erasure(database, closing)
     preferences = Preferences(database)
-    secrets = build_secrets(settings, preferences)
+    box = build_box(settings, nodes)
+    secrets = build_secrets(preferences, box)
     settings = with_stored(settings, secrets)
     audit = build_audit(settings, clock, database, closing)
     events, reporter = build_events(clock, database, base.metrics, audit, closing)
-    memory = build_memory(settings, clock, preferences, events, reporter, request_log, hooks.sessions)
+    memory = build_memory(settings, clock, preferences.own(), events, reporter, request_log, hooks.sessions)
     watch_audit(audit, settings, memory)
     if watched:
         start_memory(memory, events, reporter, closing)
     set_request_registry(base.requests)
     governor = build_governor(settings, clock, reporter, memory, base.admission, ready=ready, ready_rss=ready_rss)
-    restarts = build_restarts(settings, clock, reporter, request_log, memory, hooks.successor)
+    restarts = build_restarts(settings, clock, reporter, request_log, memory, hooks.successor, nodes)
+    closing.callback(restarts.close)
     build_drain(
         settings,
         clock,
@@ -162,7 +165,7 @@ def open_platform(
     if watched:
         watch_budget(governor, clock, memory.limit, base.admission, closing, ready=ready)
     webhook = build_webhook(settings, clock, governor, restarts, reporter, memory.detector, closing)
-    identity = build_identity(settings, database, preferences, reporter, now=clock.time)
+    identity = build_identity(settings, database, preferences, box, reporter, now=clock.time)
     watch_identity(identity, memory, closing)
     if url:
         publish_local_token(identity, settings.data_dir, closing)
@@ -190,7 +193,9 @@ def open_platform(
         webhook=webhook,
         access=AccessControl(settings, reporter, clock.time),
         identity=identity,
+        nodes=nodes,
     )
+    connect_platform(platform)
     watch_database(database, memory, reporter, base.health)
     watch_copies(settings, clock, database, upgrade, memory=memory, reporter=reporter)
     base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts))
@@ -217,7 +222,8 @@ def load_services(
     rules = base.memory.objects.owner_rules
     build_documents.register_owners(rules)
     build_chat.register_owners(rules)
-    loaded, choice = build_documents.load_serving(settings, base.database, prepared, closing)
+    agree = agree_on_model(base.nodes)
+    loaded, choice = build_documents.load_serving(settings, base.database, prepared, closing, agree)
     embedder = loaded.embedder
     build_documents.register_embedder(loaded, settings, base.memory, base.reporter)
     health.set_check(build_operations.EMBEDDER, build_operations.embedder_check(embedder))
@@ -234,6 +240,7 @@ def load_services(
         base.reporter,
         base.admission,
         closing,
+        base.nodes,
     )
     health.set_check(build_operations.STORE, build_operations.store_check(knowledge.library))
     health.set_check(build_operations.INDEX, build_operations.index_check(knowledge.index))
@@ -259,6 +266,7 @@ def load_services(
         stamp,
         embedder.whole_token_count,
         closing,
+        claims_of(base.nodes),
     )
     health.set_check(build_operations.CHAT_MODEL, build_operations.chat_model_check(chat.models))
     metrics.register_chat(base.metrics, settings, chat)
@@ -275,6 +283,7 @@ def load_services(
         knowledge.library,
         chat.conversations,
         None if settings.audit_keep_names else base.audit.log,
+        base.nodes,
     )
 
     enter(_("warming up"))
@@ -315,6 +324,7 @@ def load_services(
         webhook=base.webhook,
         access=base.access,
         identity=base.identity,
+        nodes=base.nodes,
         embedder=embedder,
         index=knowledge.index,
         parser=knowledge.parser,
@@ -368,7 +378,7 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
     for action in budget_actions(
         services.settings,
         services.clock,
-        services.preferences,
+        services.preferences.own(),
         services.admission,
         memory.collector,
         memory.reclaimers,
@@ -380,6 +390,7 @@ def register_services(services: Services, long_work: LongWork, *, watched: bool)
     if watched:
         watch_late_imports(memory, services.reporter)
         restore_decisions(services.governor, services.events, services.clock)
+    connect_services(services)
     long_work.add_count(lambda: sum(answers.slots()))
     long_work.add_count(lambda: len(requests.running()))
     long_work.add_background(services.model_change.close)

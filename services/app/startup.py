@@ -25,6 +25,7 @@ from services.core.settings import Settings
 from services.memory.clock import Clock
 from services.memory.process import rss_bytes, trim_heap
 from services.memory.snapshot import RssReading
+from services.nodes.types import NodeState
 from services.operations.health import Check
 
 log = structlog.get_logger(__name__)
@@ -249,6 +250,8 @@ class Application:
             services.memory.ledger.build()
             services.memory.refresh()
         self._state = Ready(services)
+        if services.nodes is not None:
+            services.nodes.set_state(NodeState.READY)
         self.hooks.connect_inspector(services.memory.objects)
         services.ingestion.add_idle_listener(lambda: self._use_idle_time(services))
         services.ingestion.start()

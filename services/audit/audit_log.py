@@ -44,11 +44,16 @@ _OF_THE_SERVICE = frozenset(
         Action.PERSON_DELETED,
     }
 )
+# Nodes that share the key write one copy of the last head beside it.
+_SIGNING = "audit"
 _MAX_NAME, _MAX_DETAIL, _MAX_SHORT = 500, 1000, 200
 
 
 class AuditLog:
-    """Appends to the audit log of one database; of one process only, which has locked the data folder. Thread-safe."""
+    """Appends to the audit log of one database. Thread-safe.
+
+    Where the chain ends is read within each transaction, so several nodes append to one chain.
+    """
 
     def __init__(
         self,
@@ -198,11 +203,14 @@ class AuditLog:
             if not position.seq or (last is not None and last.seq >= position.seq):
                 return None
             self._key.prepare()
-            with store.writing(self._database) as connection:
-                position = store.last_position(connection)
-                head = self._signed(store.last_head(connection), HeadKind.HEAD, position)
-                store.add_head(connection, head)
-            self._write_last_head(head)
+            with self._database.exclusively(_SIGNING):
+                with store.writing(self._database) as connection:
+                    position, last = store.last_position(connection), store.last_head(connection)
+                    if last is not None and last.seq >= position.seq:
+                        return None  # another node has signed them meanwhile
+                    head = self._signed(last, HeadKind.HEAD, position)
+                    store.add_head(connection, head)
+                self._write_last_head(head)
         # Whoever keeps the log elsewhere has a witness there.
         log.info("audit head signed", number=head.number, record=head.seq, hash=head.hash, key=head.key)
         return head
@@ -256,19 +264,24 @@ class AuditLog:
         """
         if not ids:
             return 0
+        texts = sorted(str(each) for each in ids)
         with self._database.read() as connection:
-            numbers = store.named(connection, kind.value, sorted(str(each) for each in ids))
+            numbers = store.named(connection, kind.value, texts)
         if not numbers:
             return 0
+        with store.writing(self._database) as connection:
+            numbers = store.named(connection, kind.value, texts)  # another node may have erased them meanwhile
+            if numbers:
+                store.erase_names(connection, numbers)
+                _append(connection, records=self._names_erased(numbers))
+        return len(numbers)
+
+    def _names_erased(self, numbers: Sequence[int]) -> list[AuditRecord]:
         text = plural("{count} name of what was deleted", "{count} names of what was deleted", len(numbers))
-        records = [
+        return [
             self._made(SERVICE, Action.NAMES_ERASED, Target(TargetKind.AUDIT, ranges), AuditOutcome.DONE, text)
             for ranges in written(numbers, _MAX_SHORT)
         ]
-        with store.writing(self._database) as connection:
-            store.erase_names(connection, numbers)
-            _append(connection, records=records)
-        return len(numbers)
 
     def erase_names_of_missing(self, kind: TargetKind, existing: Callable[[Collection[int]], Collection[int]]) -> int:
         """Erase, as `erase_names`, names of what is no longer there; `existing` returns which of some ids are."""
@@ -285,29 +298,33 @@ class AuditLog:
         limit = int(self._now() * _MICROSECONDS) - days * _DAY
         with self._signing:
             with self._database.read() as connection:
-                anchor, first = store.head_before(connection, limit), store.first_seq(connection)
-            if anchor is None or first is None or anchor.seq < first:
-                return 0
+                if store.removable(connection, limit) is None:
+                    return 0
             self._key.prepare()
-            with store.writing(self._database) as connection:
-                head = self._signed(
-                    store.last_head(connection),
-                    HeadKind.REMOVAL,
-                    store.Position(anchor.seq, anchor.hash),
-                    first=first,
-                    heads_removed=anchor.number,
-                )
-                store.add_head(connection, head)
-                store.remove_until(connection, anchor)
-                text = _("records {first} to {last}, older than {days} days").format(
-                    first=first, last=anchor.seq, days=days
-                )
-                target = Target(TargetKind.AUDIT, f"{first}-{anchor.seq}")
-                _append(
-                    connection,
-                    records=[self._made(SERVICE, Action.RECORDS_REMOVED, target, AuditOutcome.DONE, text)],
-                )
-            self._write_last_head(head)
+            with self._database.exclusively(_SIGNING):
+                with store.writing(self._database) as connection:
+                    found = store.removable(connection, limit)
+                    if found is None:
+                        return 0  # another node has removed them meanwhile
+                    anchor, first = found
+                    head = self._signed(
+                        store.last_head(connection),
+                        HeadKind.REMOVAL,
+                        store.Position(anchor.seq, anchor.hash),
+                        first=first,
+                        heads_removed=anchor.number,
+                    )
+                    store.add_head(connection, head)
+                    store.remove_until(connection, anchor)
+                    text = _("records {first} to {last}, older than {days} days").format(
+                        first=first, last=anchor.seq, days=days
+                    )
+                    target = Target(TargetKind.AUDIT, f"{first}-{anchor.seq}")
+                    _append(
+                        connection,
+                        records=[self._made(SERVICE, Action.RECORDS_REMOVED, target, AuditOutcome.DONE, text)],
+                    )
+                self._write_last_head(head)
         log.info("old audit records removed", first=first, last=anchor.seq)
         return head.count
 

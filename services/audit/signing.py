@@ -60,7 +60,7 @@ class SigningKey:
     def _load(self) -> Ed25519PrivateKey:
         if self._key is None:
             try:
-                self._key = _read(self.path) if self.path.exists() else _create(self.path)
+                self._key = _read(self.path) if self.path.exists() else _created(self.path)
                 self._fingerprint = fingerprint(self._key.public_key())
                 if not self.public_path.exists():
                     write_whole(self.public_path, _public_pem(self._key.public_key()))
@@ -91,6 +91,13 @@ def _read(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise _no_key(path)
     return key
+
+
+def _created(path: Path) -> Ed25519PrivateKey:
+    try:
+        return _create(path)
+    except FileExistsError:  # another node has made it meanwhile
+        return _read(path)
 
 
 def _create(path: Path) -> Ed25519PrivateKey:

@@ -192,6 +192,12 @@ def first_seq(connection: Connection) -> int | None:
     return found
 
 
+def removable(connection: Connection, time: int) -> tuple[AuditHead, int] | None:
+    """Return the head up to which records older than `time` can be removed, and the number of the first of them."""
+    anchor, first = head_before(connection, time), first_seq(connection)
+    return None if anchor is None or first is None or anchor.seq < first else (anchor, first)
+
+
 def remove_until(connection: Connection, head: AuditHead) -> None:
     """Delete the records up to the one of a head, and the heads up to it."""
     connection.execute(audit.delete().where(audit.c.seq <= head.seq))

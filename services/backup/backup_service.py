@@ -15,17 +15,18 @@ import structlog
 from services.backup.backup_types import BackupGeneration, BackupSource, BackupStage, BackupStatus
 from services.backup.checking import BackupChecker, ReadKey
 from services.backup.destination import Destination
+from services.backup.generations import generation_of, read_heads
 from services.backup.making import make_backup, remove_left_over, require_apart, staging_folder
-from services.backup.manifest import ManifestHead, ManifestReader, SignatureKeys, Signer
+from services.backup.manifest import SignatureKeys, Signer
 from services.backup.pacing import Pace
 from services.backup.retention import RetentionRule
 from services.core.actor import Actor, Permission
 from services.core.auditing import Action
 from services.core.backup_settings import BackupSettings
+from services.core.claims import ALONE, Claims
 from services.core.errors import (
     CancelledError,
     ConflictError,
-    DamagedError,
     MillpondError,
     NotFoundError,
     StorageError,
@@ -43,7 +44,9 @@ _PREFERENCE = "backups"
 _POLL_SECONDS = 30.0
 _RETRY_SECONDS = 900.0  # after a failure
 _CLOSE_SECONDS = 30.0
+_TURN_SECONDS = 5.0  # until it is asked again whether another node has finished
 _HOUR = 3600.0
+_CLAIM = "backup"
 
 
 class Backups:
@@ -60,6 +63,7 @@ class Backups:
         *,
         busy: Callable[[], bool],
         before: Callable[[], object] = lambda: None,
+        claims: Claims = ALONE,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Read what was kept of the last run; begin nothing.
@@ -73,6 +77,7 @@ class Backups:
             reporter: where events go.
             busy: whether questions are being answered.
             before: called before each backup.
+            claims: has one node at a time make or verify backups.
             now: seconds since 1970.
         """
         self._source = source
@@ -85,6 +90,7 @@ class Backups:
         self._reporter = reporter
         self._busy = busy
         self._before = before
+        self._claims = claims
         self._now = now
         self._began = now()
         self._lock = threading.Lock()
@@ -95,11 +101,11 @@ class Backups:
         self._stage = BackupStage.IDLE
         self._total = self._done = self._base = 0
         self._generations: tuple[BackupGeneration, ...] = ()
-        found = preferences.get(_PREFERENCE) or {}
         # Of the newest one that this server knows of, also while its disk is not mounted.
-        self._last_at: float | None = found.get("last_at")
-        self._failed: dict[str, Any] = dict(found.get("failed") or {})
-        self._verified: dict[str, list[float]] = dict(found.get("verified") or {})
+        self._last_at: float | None = None
+        self._failed: dict[str, Any] = {}
+        self._verified: dict[str, list[float]] = {}
+        self._recall()
 
     @property
     def configured(self) -> bool:
@@ -123,7 +129,7 @@ class Backups:
 
         Raises:
             ForbiddenError: `actor` may not configure the service.
-            ConflictError: there is no destination, or a backup is being made or verified.
+            ConflictError: there is no destination, or a backup is being made or verified, here or at another node.
         """
         actor.require(Permission.CONFIGURE, _("Make a backup"))
         self._want(BackupStage.FILES)
@@ -167,9 +173,10 @@ class Backups:
                 _("No folder for backups is set; nothing was done."),
                 _("Set MILLPOND_BACKUP_DESTINATION and start Millpond again."),
             )
+        node = self._claims.owner(_CLAIM)
         with self._lock:
-            if self._stage is not BackupStage.IDLE or self._wanted is not None:
-                raise ConflictError(_("A backup is being made or verified already."), _("Wait until it has finished."))
+            if node or self._stage is not BackupStage.IDLE or self._wanted is not None:
+                raise _under_way(node)
             self._wanted = what
         self._woken.set()
 
@@ -200,14 +207,34 @@ class Backups:
             with_log("list", self._refresh)
             with self._lock:
                 wanted, due = self._wanted, self._due_at()
-            now = self._now()
-            if wanted is BackupStage.VERIFYING:
-                self._attempt(self._verify)
-            elif wanted is not None or (due is not None and due <= now):
-                self._attempt(partial(self._make, asked=wanted is not None))
-            else:
-                self._woken.wait(_POLL_SECONDS if due is None else min(_POLL_SECONDS, max(0.1, due - now)))
+            waits = _POLL_SECONDS if due is None else min(_POLL_SECONDS, max(0.1, due - self._now()))
+            if wanted is not None or (due is not None and due <= self._now()):
+                waits = 0.0 if self._work_in_turn() else _TURN_SECONDS
+            if waits:
+                self._woken.wait(waits)
                 self._woken.clear()
+
+    def _work_in_turn(self) -> bool:
+        """Do what is wanted or due, unless another node is at work; return whether it was our turn."""
+        try:
+            with self._claims.held(_CLAIM) as ours:
+                if ours:
+                    # Another node may have made one since.
+                    self._recall()
+                    with_log("list", partial(self._refresh, anew=True))
+                    self._work()
+                return ours
+        except MillpondError as error:
+            log.warning("no turn for a backup", reason=str(error))
+            return False
+
+    def _work(self) -> None:
+        with self._lock:
+            wanted, due = self._wanted, self._due_at()
+        if wanted is BackupStage.VERIFYING:
+            self._attempt(self._verify)
+        elif wanted is not None or (due is not None and due <= self._now()):
+            self._attempt(partial(self._make, asked=wanted is not None))
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:
@@ -325,6 +352,14 @@ class Backups:
             value = {"failed": self._failed or None, "verified": verified, "last_at": self._last_at}
         self._preferences.set(_PREFERENCE, value)
 
+    def _recall(self) -> None:
+        """Read what was kept of the last run."""
+        found = self._preferences.get(_PREFERENCE) or {}
+        with self._lock:
+            self._last_at = found.get("last_at")
+            self._failed = dict(found.get("failed") or {})
+            self._verified = dict(found.get("verified") or {})
+
     def _refresh(self, *, anew: bool = False) -> None:
         """Read what is there, if something came or went."""
         assert self._path is not None  # noqa: S101 - the thread runs only then
@@ -333,41 +368,19 @@ class Backups:
                 names = destination.generations()
                 if not anew and names == [each.name for each in reversed(self._generations)]:
                     return
-                heads = [head for name in names if (head := _head_of(destination, name)) is not None]
+                heads = read_heads(destination, names)
         except NotFoundError:
             with self._lock:
                 self._generations = ()
             return
         own = self._signer.fingerprint if heads else ""
         with self._lock:
-            self._generations = tuple(self._told(head) for head in sorted(heads, key=lambda head: -head.made_at))
+            self._generations = tuple(
+                generation_of(head, self._verified) for head in sorted(heads, key=lambda head: -head.made_at)
+            )
             self._last_at = max((head.made_at for head in heads if head.key == own), default=None)
             if self._failed and self._last_at is not None and self._last_at > self._failed["at"]:
                 self._failed = {}  # a command has made one since
-
-    def _told(self, head: ManifestHead) -> BackupGeneration:
-        verified_at, problems = self._verified.get(head.name, (None, 0))
-        return BackupGeneration(
-            name=head.name,
-            made_at=head.made_at,
-            size=head.size,
-            copied=head.copied,
-            files=head.files,
-            counts=head.counts,
-            schema=head.schema,
-            left_out=sum(map(len, head.left_out.values())),
-            key=head.key,
-            verified_at=verified_at,
-            problems=int(problems),
-        )
-
-
-def _head_of(destination: Destination, name: str) -> ManifestHead | None:
-    try:
-        with destination.manifest_lines(name) as lines:
-            return ManifestReader(lines, name).head
-    except DamagedError:
-        return None
 
 
 def with_log(what: str, call: Callable[[], object]) -> None:
@@ -376,3 +389,12 @@ def with_log(what: str, call: Callable[[], object]) -> None:
         call()
     except MillpondError as error:
         log.warning("backups", what=what, reason=str(error))
+
+
+def _under_way(node: str) -> ConflictError:
+    return ConflictError(
+        _("A backup is being made or verified already, at the node {node}.").format(node=node)
+        if node
+        else _("A backup is being made or verified already."),
+        _("Wait until it has finished."),
+    )

@@ -10,8 +10,8 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -20,13 +20,13 @@ from services.chat.answer_draft import AnswerDraft, AnswerTask, Step
 from services.chat.answer_generator import AnswerGenerator
 from services.chat.answer_masking import AnswerMask
 from services.chat.answer_stream import AnswerStream, StreamWorker
-from services.chat.citations import sanitize
 from services.chat.conversation_locks import ConversationLock, ConversationLocks
 from services.chat.conversations import Conversations
 from services.chat.history_window import turns_from_messages
 from services.chat.models import ChatModels
 from services.chat.options import DEFAULT_OPTIONS, AnswerOptions
 from services.chat.prompt import estimate_tokens
+from services.chat.questions import checked_question, describe_question, question_message
 from services.chat.text_limit import TextLimit
 from services.chat.types import (
     AnswerEvent,
@@ -40,9 +40,10 @@ from services.chat.types import (
 )
 from services.core.actor import Actor, Permission
 from services.core.admission import Admission
-from services.core.errors import BadInputError, BusyError, MillpondError, TooLargeError, UnavailableError
+from services.core.claims import ALONE, Claims
+from services.core.errors import BadInputError, BusyError, MillpondError, UnavailableError
 from services.core.events import Counter, EventSink, NullEventSink, Timer
-from services.core.i18n import _, plural
+from services.core.i18n import _
 from services.core.requests import RequestKind, RequestRegistry, RequestScope
 from services.core.requests.registry import current_session
 from services.core.requests.request import Cancellation
@@ -74,8 +75,9 @@ class AnswerService:
         requests: RequestRegistry | None = None,
         cache: AnswerCache | None = None,
         count_tokens: Callable[[str], int] = estimate_tokens,
+        claims: Claims = ALONE,
     ) -> None:
-        """`count_tokens` counts those of answers that no model writes."""
+        """`count_tokens` counts those of answers that no model writes; `claims` keeps other nodes' answers away."""
         self.count_tokens = count_tokens
         self.usage: UsageSink = NoUsage()
         self._conversations = conversations
@@ -91,7 +93,7 @@ class AnswerService:
         # holds the lock.
         self._lock = threading.RLock()
         self._closed = False
-        self._locks = ConversationLocks()
+        self._locks = ConversationLocks(claims)
         self._answers: weakref.WeakSet[AnswerStream] = weakref.WeakSet()
 
     def ask(self, actor: Actor, conversation_id: str, question: str, *, user: str = "local") -> AnswerStream:
@@ -172,12 +174,27 @@ class AnswerService:
         return self._answer(actor, task, describe_question(messages[-1][1] if messages else ""), user=user)
 
     def stop(self, actor: Actor, conversation_id: str) -> bool:
-        """Stop the running answer of a conversation; return whether there was one.
+        """Stop the running answer of a conversation, at whatever node it is given; return whether there was one.
 
         Raises:
             NotFoundError: `actor` has no such conversation.
         """
-        return self._locks.stop(_lock_of(actor, self._conversations.conversation(actor, conversation_id).id))
+        lock = _lock_of(actor, self._conversations.conversation(actor, conversation_id).id)
+        if self._locks.stop(lock):
+            return True
+        elsewhere = self._locks.answered_elsewhere(lock)
+        if elsewhere:
+            self._conversations.record_stop(actor, conversation_id)
+        return elsewhere
+
+    def follow_stops(self, told: Sequence[Any]) -> None:
+        """Stop the answers that somebody has stopped at another node, told with `Topic.STOPS`."""
+        for person_id, conversation_id in told:
+            self._locks.stop(ConversationLock(person_id, conversation_id))
+
+    def claim_anew(self) -> None:
+        """Claim the conversations that are being answered again: this node was taken over, and has joined anew."""
+        self._locks.claim_anew()
 
     def slots(self) -> tuple[int, int]:
         """Return (running answers, waiting questions)."""
@@ -363,31 +380,3 @@ def _lock_of(actor: Actor, conversation_id: str) -> ConversationLock:
 def _is_worse(message: Message) -> bool:
     """Return whether an answer must not replace one that has text."""
     return message.state is AnswerState.FAILED or not message.text
-
-
-def checked_question(question: str, limit: int) -> str:
-    """Return a question of at most `limit` characters, stripped and without what no database stores.
-
-    Raises:
-        BadInputError, TooLargeError: it is empty or too long.
-    """
-    if len(question) > limit:
-        raise TooLargeError(
-            _("The question has {count} characters; at most {limit} are accepted.").format(
-                count=len(question), limit=limit
-            ),
-            _("Shorten it, or add the text as a document and ask about it."),
-        )
-    if not any(map(str.isalnum, question)):  # there would be nothing to look for
-        raise BadInputError(_("The question is empty."), _("Enter a question."))
-    return sanitize(question).strip()
-
-
-def describe_question(question: str) -> str:
-    """Return what the list of running requests shows of a question: not its words."""
-    return plural("question of {count} character", "question of {count} characters", len(question))
-
-
-def question_message(conversation_id: str, question: str) -> Message:
-    """Return a question as a message of a conversation, not stored yet."""
-    return Message(0, conversation_id, MessageRole.USER, question, datetime.now(UTC))

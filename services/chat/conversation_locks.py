@@ -1,17 +1,26 @@
-"""One answer at a time in each conversation: which are being answered, and how each answer is stopped."""
+"""One answer at a time in each conversation: which are being answered, and how each answer is stopped.
+
+Where several nodes serve, an answer claims its conversation from the other ones, too.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from services.core.errors import CancelledError, ConflictError
+import structlog
+
+from services.core.claims import ALONE, Claims
+from services.core.errors import CancelledError, ConflictError, MillpondError
 from services.core.i18n import _
 from services.core.requests.request import Cancellation
 
+log = structlog.get_logger(__name__)
+
 STOP_WAIT_SECONDS = 2.0  # a question waits so long for a stopped answer to be stored
+_MOST_NAME = 200  # characters of a claim's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +30,24 @@ class ConversationLock:
     person_id: int | None
     conversation_id: str
 
+    @property
+    def claim(self) -> str:
+        """The name of the claim of the node at which the answer is given."""
+        person = "" if self.person_id is None else self.person_id
+        return f"conversation:{person}:{self.conversation_id}"[:_MOST_NAME]
+
 
 class ConversationLocks:
     """Which conversations are being answered, and how each answer is stopped. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, claims: Claims = ALONE) -> None:
+        self._claims = claims
         # Reentrant: an abandoned answer may be closed by the garbage collector at any moment, also while its thread
         # holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._answers: dict[ConversationLock, Cancellation] = {}
         self._waiting: dict[Cancellation, ConversationLock] = {}
+        self._claimed: dict[Cancellation, ExitStack] = {}
 
     @contextmanager
     def held(
@@ -42,11 +59,14 @@ class ConversationLocks:
 
         Raises:
             CancelledError: `cancellation` was set meanwhile.
-            ConflictError: the conversation is being answered already.
+            ConflictError: the conversation is being answered already, here or at another node.
+            UnavailableError: the database does not answer.
         """
         if lock.conversation_id:
             self._acquire(lock, cancellation, seconds)
         try:
+            if lock.conversation_id and not self._claim(lock, cancellation):
+                raise _answered_at(self._claims.owner(lock.claim))
             yield
         finally:
             self.release(lock, cancellation)
@@ -70,16 +90,62 @@ class ConversationLocks:
                 )
             self._answers[lock] = cancellation
 
+    def _claim(self, lock: ConversationLock, cancellation: Cancellation) -> bool:
+        """Claim a conversation from the other nodes; return whether it is ours."""
+        with ExitStack() as claim:
+            ours = claim.enter_context(self._claims.held(lock.claim))
+            if ours:
+                self._claimed[cancellation] = claim.pop_all()
+        return ours
+
+    def claim_anew(self) -> None:
+        """Claim what is being answered again, after other nodes have taken this one over: what one of them answers
+        meanwhile is stopped here.
+        """
+        with self._changed:
+            answers = list(self._answers.items())
+        for lock, cancellation in answers:
+            self._give_up(cancellation)
+            try:
+                ours = self._claim(lock, cancellation)
+            except MillpondError as error:
+                log.warning("an answer is stopped: its conversation may be another node's", reason=error.message)
+                ours = False
+            if not ours:
+                cancellation.cancel()
+            with self._changed:
+                ended = self._answers.get(lock) is not cancellation
+            if ended:
+                self._give_up(cancellation)
+
+    def _give_up(self, cancellation: Cancellation) -> None:
+        claim = self._claimed.pop(cancellation, None)
+        if claim is not None:
+            claim.close()
+
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
     def release(self, lock: ConversationLock, cancellation: Cancellation) -> None:
         """Unlock a conversation; does nothing if the lock is another answer's, or none."""
+        self._give_up(cancellation)  # first: who asks here next must find it free
         with self._changed:
             if self._answers.get(lock) is cancellation:
                 del self._answers[lock]
                 self._changed.notify_all()
+        self._give_up(cancellation)  # what `claim_anew` has claimed in between
+
+    def answered_elsewhere(self, lock: ConversationLock) -> bool:
+        """Return whether another node answers in a conversation.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        with self._changed:
+            if lock in self._answers:
+                return False
+        return bool(self._claims.owner(lock.claim))
 
     def stop(self, lock: ConversationLock) -> bool:
         """Stop the answer of a conversation and what waits for its end; return whether there was one."""
@@ -91,3 +157,12 @@ class ConversationLocks:
         for cancellation in found:
             cancellation.cancel()
         return bool(found)
+
+
+def _answered_at(node: str) -> ConflictError:
+    return ConflictError(
+        _("A question of this conversation is being answered already, at the node {node}.").format(node=node)
+        if node
+        else _("A question of this conversation is being answered already."),
+        _("Wait for that answer or stop it."),
+    )

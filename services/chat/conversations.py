@@ -257,6 +257,11 @@ class Conversations:
             raise ConflictError(_("Nothing was asked in this conversation yet."), _("Ask a question first."))
         return question, answer
 
+    def record_stop(self, actor: Actor, conversation_id: str) -> None:
+        """Have the node that answers in a conversation stop."""
+        self.conversation(actor, conversation_id)
+        self._store.record_stop(conversation_id, actor.person_id)
+
     def add_question(self, actor: Actor, message: Message) -> Message:
         """Store a question; the first one names the conversation."""
         with self._store.write() as connection:

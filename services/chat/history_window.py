@@ -1,7 +1,8 @@
 """History windows: the last k turns of the conversations in use, in RAM.
 
 The whole conversation is on disk. RAM holds at most `MAX_WINDOWS` windows (the least recently used is evicted), of each
-text at most `MAX_TEXT_CHARACTERS`, more than a prompt could take, and at most `MAX_TOTAL_CHARACTERS` in all.
+text at most `MAX_TEXT_CHARACTERS`, more than a prompt could take, and at most `MAX_TOTAL_CHARACTERS` in all. Where
+several nodes serve RAM holds none: each of them is read for each question, as another node may have changed it.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class HistoryWindows:
         """Return the last `k` turns, oldest first; failed answers are no turns."""
         if k <= 0:
             return ()
+        if self._store.several_nodes:
+            self._reporter.count(Counter.WINDOW_MISSES)
+            return tuple(self._read(conversation_id, k))
         with self._lock:
             window = self._windows.get(conversation_id)
             known = window is not None and window.maxlen == k

@@ -23,6 +23,7 @@ from services.chat.types import (
     MessageRole,
 )
 from services.core.database import WHOLE, Database, metadata
+from services.core.database.change_log import Topic, record
 from services.core.kept_column import KeptText
 
 Person = int | None
@@ -103,6 +104,16 @@ class ChatStore:
         """Yield a transaction for the methods that take a connection."""
         with self._database.write() as connection:
             yield connection
+
+    @property
+    def several_nodes(self) -> bool:
+        """Whether other processes may change conversations, too."""
+        return bool(self._database.node)
+
+    def record_stop(self, conversation_id: str, person: Person) -> None:
+        """Tell the other nodes that the answer in a conversation is to be stopped."""
+        with self._database.write() as connection:
+            record(self._database, connection, Topic.STOPS, [person, conversation_id])
 
     def insert_conversation(self, conversation: Conversation, person: Person) -> None:
         with self._database.write() as connection:

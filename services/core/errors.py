@@ -107,6 +107,13 @@ class DatabaseAwayError(UnavailableError):
     """
 
 
+class TakenOverError(DatabaseAwayError):
+    """Another node has taken over the work of this one, which was silent for seconds; nothing was written.
+
+    It joins again by itself, and the same work may succeed then.
+    """
+
+
 class UnauthorizedError(MillpondError):
     """Nobody knows who asks: no sign-in, a session that has ended, a wrong password or token.
 

@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     CERTIFICATE = "certificate"  # replaced, not replaced, or about to end
     UPGRADE = "upgrade"  # of the database's schema, and what becomes of the copy from before it
     BACKUP = "backup"  # made, verified, or failed
+    NODE = "node"  # this node was taken over, or has taken over another one
 
 
 class Timer(StrEnum):

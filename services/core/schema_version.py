@@ -24,6 +24,7 @@ REVISIONS = (
     "0006_recognition",
     "0007_embedding_models",
     "0008_feedback_reasons",
+    "0009_nodes",
 )
 HEAD = REVISIONS[-1]
 

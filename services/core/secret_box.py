@@ -3,7 +3,7 @@
 The key comes from the file that `MILLPOND_SECRET_KEY_FILE` names, or from `MILLPOND_SECRET_KEY`, else from the file
 `secret.key` in the data folder, which is made when the first secret is stored. Each may hold several keys, separated by
 blanks or line ends: the first one seals, all of them open, so that a key can be replaced. Keys are read when they are
-needed and not kept; `cryptography` (9 MB) is imported with the first secret.
+needed and not kept; `cryptography` (9 MB) is imported with the first secret. Nodes over one database need the same key.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,16 +47,43 @@ class _Key:
 class SecretBox:
     """Seals and opens secrets with the configured key. Thread-safe: it holds nothing that changes."""
 
-    def __init__(self, folder: Path, *, key_file: str = "", key: SecretStr | None = None) -> None:
-        """Read nothing yet; `folder` is the data folder."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        key_file: str = "",
+        key: SecretStr | None = None,
+        before_making: Callable[[str], object] = lambda _id: None,
+    ) -> None:
+        """Read nothing yet; `folder` is the data folder.
+
+        `before_making` is called with the id of a key that would be made as the first one, and may refuse it by
+        raising.
+        """
+        self._before_making = before_making
         self._own_file = folder / KEY_FILE
         self._key_file = Path(key_file).expanduser() if key_file else None
         self._key = key or SecretStr("")
 
     @classmethod
-    def of(cls, settings: Settings) -> SecretBox:
+    def of(cls, settings: Settings, before_making: Callable[[str], object] = lambda _id: None) -> SecretBox:
         """Return the box of the configured key."""
-        return cls(settings.data_dir, key_file=settings.secret_key_file, key=settings.secret_key)
+        return cls(
+            settings.data_dir,
+            key_file=settings.secret_key_file,
+            key=settings.secret_key,
+            before_making=before_making,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the key that seals from others and says nothing of it; "" without one.
+
+        Raises:
+            BadInputError: the key cannot be used.
+        """
+        keys = self._keys()
+        return keys[0].id if keys else ""
 
     @property
     def makes_keys(self) -> bool:
@@ -79,6 +107,7 @@ class SecretBox:
 
         Raises:
             UnreadableSecretError: the configured key file is missing.
+            ConflictError: another node has another key.
             BadInputError: the configured key cannot be used.
             StorageError: the key file cannot be written.
         """
@@ -86,7 +115,9 @@ class SecretBox:
 
         keys = self._keys()
         if not keys and self.makes_keys:
-            self._write_keys([_new_key()])
+            made = _new_key()
+            self._before_making(_key_of(made).id)
+            self._write_keys([made])
             keys = self._keys()
         if not keys:
             raise UnreadableSecretError(
@@ -169,11 +200,7 @@ class SecretBox:
 
     def _keys(self) -> list[_Key]:
         """Return the keys, the one that seals first; none where the file is missing or empty."""
-        found = []
-        for text in self._texts():
-            secret = hashlib.sha256(b"millpond secret key\0" + text.encode()).digest()
-            found.append(_Key(hashlib.sha256(b"millpond key id\0" + secret).hexdigest()[:_ID_CHARACTERS], secret))
-        return found
+        return [_key_of(text) for text in self._texts()]
 
     def _texts(self) -> list[str]:
         if self._key_file is None and self._key.get_secret_value():
@@ -199,6 +226,11 @@ class SecretBox:
 
 def _new_key() -> str:
     return secrets.token_urlsafe(32)
+
+
+def _key_of(text: str) -> _Key:
+    secret = hashlib.sha256(b"millpond secret key\0" + text.encode()).digest()
+    return _Key(hashlib.sha256(b"millpond key id\0" + secret).hexdigest()[:_ID_CHARACTERS], secret)
 
 
 def _bound(name: str) -> bytes:

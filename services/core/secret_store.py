@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from services.core.known_secrets import register_secret
 from services.core.preferences import Preferences
@@ -18,7 +19,6 @@ class SecretStore:
     def __init__(self, preferences: Preferences, box: SecretBox) -> None:
         self._preferences = preferences
         self._box = box
-        self._lock = threading.Lock()
 
     def set(self, name: str, text: str, place: str = "") -> None:
         """Keep `text` under `name` for `place` alone, instead of what was there.
@@ -28,8 +28,7 @@ class SecretStore:
         """
         register_secret(text)
         sealed = self._box.seal(_bound(name, place), text)
-        with self._lock:
-            self._preferences.set(PREFERENCE_KEY, self._stored() | {name: {"sealed": sealed, "place": place}})
+        self._preferences.update(PREFERENCE_KEY, partial(_put, name=name, sealed=sealed, place=place))
 
     def get(self, name: str, label: str, place: str = "") -> str:
         """Return the secret of that name for `place`, "" without one; `label` says in words what it is.
@@ -55,38 +54,43 @@ class SecretStore:
 
     def remove(self, name: str) -> bool:
         """Delete the secret of that name; return whether there was one."""
-        with self._lock:
-            stored = self._stored()
-            if stored.pop(name, None) is None:
-                return False
-            self._preferences.set(PREFERENCE_KEY, stored)
-            return True
+        return self._preferences.update(PREFERENCE_KEY, lambda stored: stored.pop(name, None) is not None)
 
     def reseal(self, *, failed: Callable[[str], None] = lambda _name: None) -> int:
         """Encrypt with the first key what an older one has encrypted; return how many.
 
         `failed` is called with the name of each that cannot be decrypted; these are kept as they are.
         """
-        changed = 0
-        with self._lock:
-            stored = self._stored()
-            for name, one in stored.items():
-                if self._box.is_current(one["sealed"]):
-                    continue
-                bound = _bound(name, one["place"])
-                try:
-                    text = self._box.open(bound, one["sealed"], name)
-                except UnreadableSecretError:
-                    failed(name)
-                    continue
-                one["sealed"] = self._box.seal(bound, text)
-                changed += 1
-            if changed:
-                self._preferences.set(PREFERENCE_KEY, stored)
-        return changed
+        sealed: dict[str, tuple[str, str]] = {}  # as it is stored, and anew
+        for name, one in self._stored().items():
+            if self._box.is_current(one["sealed"]):
+                continue
+            bound = _bound(name, one["place"])
+            try:
+                text = self._box.open(bound, one["sealed"], name)
+            except UnreadableSecretError:
+                failed(name)
+                continue
+            sealed[name] = one["sealed"], self._box.seal(bound, text)
+        if sealed:
+            self._preferences.update(PREFERENCE_KEY, partial(_replace, sealed=sealed))
+        return len(sealed)
 
     def _stored(self) -> dict[str, dict[str, str]]:
         return self._preferences.get(PREFERENCE_KEY) or {}
+
+
+def _put(stored: dict[str, Any], *, name: str, sealed: str, place: str) -> bool:
+    stored[name] = {"sealed": sealed, "place": place}
+    return True
+
+
+def _replace(stored: dict[str, Any], *, sealed: Mapping[str, tuple[str, str]]) -> bool:
+    """Replace what was sealed anew, unless it was changed meanwhile."""
+    for name, (old, new) in sealed.items():
+        if stored.get(name, {}).get("sealed") == old:
+            stored[name]["sealed"] = new
+    return True
 
 
 def _bound(name: str, place: str) -> str:

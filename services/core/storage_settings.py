@@ -80,6 +80,13 @@ class StorageSettings(BaseSettings):
         15.0, gt=0, description="Longest time in which S3 may not answer, in seconds; 5 MB are sent at once"
     )
 
+    node_name: str = Field(
+        "",
+        max_length=100,
+        description="Name of this node among several that share a PostgreSQL database, the same after each start; "
+        "empty: the machine's name and the port",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _is_known_database(cls, value: str) -> str:

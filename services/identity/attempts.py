@@ -9,6 +9,8 @@ Failures are counted three ways, each with its own allowance (`SignInThrottle`):
 Who is held by one of these gets `BusyError` until its time is over, at most ten seconds, without a hash being computed.
 Places and devices from where that person has signed in before are only held by their own failures, and an address
 without failures is not held by what others did to the account: the right password gets through.
+
+Of several nodes each counts the failures that it has seen: whoever asks all of them in turn has so many times as many.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import re
 import secrets
 
 from services.core.preferences import Preferences
+from services.identity.kept_key import KeptKey
 
 _KEY = "identity: key of known devices"
 _LONGEST = 100
@@ -52,8 +53,7 @@ class KnownDevices:
     """Makes and checks the proofs of devices; its key is kept in the preferences. Thread-safe."""
 
     def __init__(self, preferences: Preferences) -> None:
-        self._preferences = preferences
-        self._key = b""
+        self._key = KeptKey(preferences, _KEY)
 
     def prove(self, person_id: int) -> str:
         """Return a new proof for a device with which that person has signed in."""
@@ -70,13 +70,4 @@ class KnownDevices:
 
     def _signature(self, person_id: int, nonce: str) -> str:
         text = f"{person_id}.{nonce}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._secret(), text, "sha256").hex()
-
-    def _secret(self) -> bytes:
-        if not self._key:
-            stored = self._preferences.get(_KEY)
-            if stored is None:
-                stored = {"key": secrets.token_hex(32)}
-                self._preferences.set(_KEY, stored)
-            self._key = bytes.fromhex(stored["key"])
-        return self._key
+        return hmac.digest(self._key.read(), text, "sha256").hex()

@@ -85,6 +85,7 @@ class Directory:
         self._joined = _JoinedRights()
         self._loads = 0
         self._now = DirectorySnapshot()
+        self._followed = 0  # the last change of another node that is in it
         self._measured: tuple[DirectorySnapshot, tuple[int, int]] | None = None
         self.load()
 
@@ -96,9 +97,16 @@ class Directory:
     def load(self) -> None:
         """Read everything anew."""
         with self._lock:
+            followed = self._people.last_change()  # read first: what comes meanwhile is read once more
             people = {row[0]: Known(row[0], row[1], Role(row[2]), row[3]) for row in self._people.roles()}
             self._loads += 1
             self._replace(DirectorySnapshot(people, self._groups_of(), self._all_grants()))
+            self._followed = followed
+
+    def refresh(self) -> None:
+        """Read everything anew if another node has changed something since."""
+        if self._people.last_change() > self._followed:
+            self.load()
 
     def person(self, person_id: int) -> Known | None:
         """Return a person, None if there is none of that id."""

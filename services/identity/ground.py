@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.core.actor import Actor, Permission
 from services.core.auditing import AuditSink
 from services.core.errors import NotFoundError
 from services.core.i18n import _
+from services.identity.change_lock import ChangeLock
 from services.identity.directory import Directory
 from services.identity.passwords import PasswordHasher
 from services.identity.revocations import Revocations
@@ -29,7 +29,7 @@ class IdentityGround:
     audit: AuditSink
     revocations: Revocations
     now: Callable[[], float]
-    changing: threading.RLock = field(default_factory=threading.RLock)
+    changing: ChangeLock
 
     def person(self, person_id: int) -> Person:
         """Return a person.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.core.actor import NOBODY, AccessLevel, Actor, Permission, Role
 from services.core.auditing import Action, AuditOutcome, AuditSink, Target, TargetKind
@@ -18,10 +20,12 @@ from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
 from services.identity.accounts import Accounts
 from services.identity.attempts import Attempts, SlowedDownError
+from services.identity.change_lock import ChangeLock
 from services.identity.devices import KnownDevices, device_words
 from services.identity.directory import Directory, Known
 from services.identity.ground import IdentityGround
 from services.identity.groups import Groups
+from services.identity.kept_key import KeptKey
 from services.identity.links import ProviderLinks
 from services.identity.name_rules import name_key
 from services.identity.own_account import OwnAccount
@@ -33,11 +37,13 @@ from services.identity.sharing import Sharing
 from services.identity.store.grants import GrantStore
 from services.identity.store.people import Credentials, PeopleStore
 from services.identity.store.sessions import StoredSession
+from services.identity.store.told_revocations import RevocationStore, revocation_of
 from services.identity.tokens import ApiTokens, token_name, token_permissions
-from services.identity.types import Revocation, SignedIn, SignInWay
+from services.identity.types import Revocation, RevocationReason, SignedIn, SignInWay
 from services.identity.usage import Usage
 
 LOCAL = "local"  # the name of whoever uses the machine itself
+_FLOW_KEY = "identity: key of sign-ins at the provider"
 _LONGEST_NAME = 400  # what is longer belongs to nobody, and need not be normalized
 
 
@@ -79,11 +85,14 @@ class Identity:
         self._rules = rules
         self._people = people
         self._local_token = ""
-        self._revocations = Revocations()
+        self._database = database
+        self._preferences = preferences
+        self._revocations = Revocations(RevocationStore(database))
         self.directory = Directory(people, grants)
         self._hasher = hasher or PasswordHasher()
+        self.changing = ChangeLock(database, self.directory)
         ground = self._ground = IdentityGround(
-            people, grants, self.directory, self._hasher, audit, self._revocations, now
+            people, grants, self.directory, self._hasher, audit, self._revocations, now, self.changing
         )
         self._attempts = Attempts(monotonic)
         self._devices = KnownDevices(preferences)
@@ -218,6 +227,7 @@ class Identity:
         token, session = self.sessions.open(person_id, address=address, device=words, way=way)
         self._people.update(person_id, last_sign_in=session.created_at)
         # Disabled or deleted while the session was opened: then it was not among those that ended.
+        self.directory.refresh()
         actor = self.by_session(token)
         if actor is None:
             self.sessions.sign_out(session_name(session))
@@ -252,6 +262,36 @@ class Identity:
         self.sessions.write_times()
         self.tokens.write_times()
         self.usage.write()
+        self._revocations.write_untold()
+
+    def flow_key(self) -> bytes:
+        """Return the key of sign-ins under way at a provider: of several nodes the same, else this process's own.
+
+        Raises:
+            StorageError: it cannot be stored.
+        """
+        if not self._database.node:
+            return secrets.token_bytes(32)
+        return KeptKey(self._preferences, _FLOW_KEY).read()
+
+    def follow_revoked(self, told: Sequence[Mapping[str, Any]]) -> None:
+        """End at this node what ended at others (`Topic.REVOKED`); nobody else is told."""
+        for content in told:
+            revocation = revocation_of(content)
+            self.sessions.follow(revocation)
+            self.tokens.follow(revocation)
+            self._revocations.call_listeners(revocation)
+
+    def read_anew(self) -> None:
+        """Read everything anew: what this node knew may be wrong, and it is told later what others ended."""
+        self.directory.load()
+        self.sessions.forget_all()
+        self.tokens.forget_all()
+
+    def miss_revocations(self) -> None:
+        """Read everything anew, and have everybody's pages do so: this node is not told what others ended."""
+        self.read_anew()
+        self._revocations.call_listeners(Revocation(None, frozenset(), RevocationReason.RIGHTS))
 
     @property
     def hashes(self) -> int:

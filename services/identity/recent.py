@@ -84,6 +84,14 @@ class RecentRows(Generic[RowT]):
                 self._ids.pop(row.id, None)
                 self._times.pop(row.id, None)
 
+    def clear(self) -> None:
+        """Forget all rows, but not their use that the database does not know."""
+        with self._lock:
+            self._removals += 1
+            self._rows.clear()
+            self._ids.clear()
+            self._times = {row_id: time for row_id, time in self._times.items() if row_id in self._unwritten}
+
     def touch(self, row_id: int, now: float) -> None:
         """Record that a row was used now."""
         with self._lock:

@@ -19,7 +19,10 @@ _MOST_SETUPS = 1000
 
 
 class SecondFactors:
-    """Sets second factors up and checks codes; each code is accepted once. Thread-safe."""
+    """Sets second factors up and checks codes; each code is accepted once. Thread-safe.
+
+    A set-up that is not confirmed yet is in memory: it is confirmed at the node where it was begun.
+    """
 
     def __init__(self, people: PeopleStore, box: SecretBox, now: Callable[[], float]) -> None:
         self._people = people

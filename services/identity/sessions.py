@@ -13,12 +13,14 @@ from services.core.i18n import _, plural
 from services.core.memory_report import MemoryReport
 from services.identity.ground import IdentityGround, require_own
 from services.identity.recent import RecentRows
+from services.identity.revocations import revocations_of
 from services.identity.secret_text import digest, new_session_token
 from services.identity.store.sessions import SessionStore, StoredSession
-from services.identity.types import RevocationReason, SessionInfo, SignInWay
+from services.identity.types import Revocation, RevocationReason, SessionInfo, SignInWay
 
 MOST_RECENT = 10_000  # sessions in memory, about 5 MB
 MOST_PER_PERSON = 50
+WRITE_SECONDS = 60.0  # between two calls of `write_times`
 _PREFIX = "s"  # of the ids of sessions: those of API tokens differ
 _TOKEN_CHARACTERS = 43
 
@@ -35,6 +37,7 @@ class Sessions:
     """Opens, finds and ends sessions. Thread-safe; one that was ended is not found any more when `end` returns."""
 
     def __init__(self, database: Database, ground: IdentityGround, limits: SessionLimits) -> None:
+        self._database = database
         self._store = SessionStore(database)
         self._ground = ground
         self._limits = limits
@@ -75,15 +78,29 @@ class Sessions:
         return session is not None and session.way == SignInWay.OIDC.value
 
     def _checked(self, session: StoredSession | None, *, used: bool) -> StoredSession | None:
+        now = self._ground.now()
+        if session is not None and self._database.node and now >= self._end_of(session):
+            # It may have been used at another node.
+            number, sha256 = session.id, session.sha256
+            self._recent.remove(lambda each: each.id == number)
+            session = self._recent.get(sha256, self._store.find)
         if session is None:
             return None
-        now = self._ground.now()
-        if now >= self.expires(session) or now >= self._last_seen(session) + self._limits.idle_seconds:
+        if now >= self._end_of(session):
             self._end([session], RevocationReason.EXPIRED)
             return None
         if used:
             self._recent.touch(session.id, now)
         return session
+
+    def _end_of(self, session: StoredSession) -> float:
+        """Return when a session ends if it is not used any more."""
+        return min(self.expires(session), self._last_seen(session) + self._idle_seconds)
+
+    @property
+    def _idle_seconds(self) -> float:
+        """After how many seconds without use a session ends; another node may not have written its last use yet."""
+        return self._limits.idle_seconds + (WRITE_SECONDS if self._database.node else 0.0)
 
     def expires(self, session: StoredSession) -> float:
         """Return when a session ends at the latest, in seconds since the epoch."""
@@ -143,15 +160,24 @@ class Sessions:
         """Forget what is in memory of a person who is gone."""
         self._recent.remove(lambda session: session.person_id == person_id)
 
+    def follow(self, ended: Revocation) -> None:
+        """Forget what is in memory of sessions that ended at another node."""
+        if ended.session_ids:
+            self._recent.remove(lambda session: session_name(session) in ended.session_ids)
+        elif ended.ends_sessions and ended.person_id is not None:
+            self.forget(ended.person_id)
+
+    def forget_all(self) -> None:
+        """Read every session anew with its next use: this node has missed what others ended."""
+        self._recent.clear()
+
     def write_times(self) -> None:
         """Write when sessions were last seen, and end those whose time is over; called about once a minute."""
         times = self._recent.pending()
         self._store.write_last_seen(times)
         self._recent.written(times.items())
         now = self._ground.now()
-        self._end(
-            self._store.expired(now - self._limits.seconds, now - self._limits.idle_seconds), RevocationReason.EXPIRED
-        )
+        self._end(self._store.expired(now - self._limits.seconds, now - self._idle_seconds), RevocationReason.EXPIRED)
 
     def known_places(self) -> Iterable[tuple[int, str]]:
         """Return (person, address) of the sessions there are."""
@@ -167,11 +193,7 @@ class Sessions:
 
     def _valid(self, person_id: int) -> list[StoredSession]:
         now = self._ground.now()
-        return [
-            session
-            for session in self._store.of_person(person_id)
-            if now < min(self.expires(session), self._last_seen(session) + self._limits.idle_seconds)
-        ]
+        return [session for session in self._store.of_person(person_id) if now < self._end_of(session)]
 
     def _last_seen(self, session: StoredSession) -> float:
         return self._recent.last_use(session.id, session.last_seen)
@@ -180,11 +202,11 @@ class Sessions:
         if not sessions:
             return
         ids = {session.id for session in sessions}
-        self._store.delete(sorted(ids))
+        ended = revocations_of(((session.person_id, session_name(session)) for session in sessions), why)
+        self._store.delete(sorted(ids), ended)
         self._recent.remove(lambda session: session.id in ids)
-        for person_id in sorted({session.person_id for session in sessions}):
-            names = [session_name(session) for session in sessions if session.person_id == person_id]
-            self._ground.revocations.publish(person_id, why, names)
+        for revocation in ended:
+            self._ground.revocations.call_listeners(revocation)
 
     def _info(self, session: StoredSession) -> SessionInfo:
         return SessionInfo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from services.core.actor import SCOPES, Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
@@ -16,7 +16,7 @@ from services.identity.recent import RecentRows
 from services.identity.secret_text import PREFIX, digest, is_api_token, new_api_token
 from services.identity.sessions import row_id
 from services.identity.store.sessions import StoredToken, TokenStore
-from services.identity.types import NewToken, RevocationReason, TokenInfo
+from services.identity.types import NewToken, Revocation, RevocationReason, TokenInfo
 
 MOST_RECENT = 10_000  # tokens in memory, about 5 MB
 MOST_PER_PERSON = 100  # that are valid
@@ -131,24 +131,36 @@ class ApiTokens:
         if stored is None or stored.person_id != person_id or not known:
             raise NotFoundError(_("There is no such API token."), _("Choose one of the list."))
         require_own(actor, stored.person_id, _("Revoke an API token of somebody else"))
-        if self._store.revoke(stored.id, self._ground.now()):
+        ended = _ended([stored])
+        if self._store.revoke(stored.id, self._ground.now(), ended):
             self._recent.remove(lambda each: each.id == stored.id)
-            self._ground.revocations.publish(stored.person_id, RevocationReason.REVOKED, [token_name(stored)])
+            self._ground.revocations.call_listeners(ended)
             self._record(actor, Action.TOKEN_REVOKED, stored)
         return self._info(self._store.get(stored.id) or stored)
 
     def drop(self, person_id: int) -> int:
         """Revoke all tokens of a person, without asking who wants that; return how many."""
-        found = [stored for stored in self._store.all(person_id) if self._store.revoke(stored.id, self._ground.now())]
+        now = self._ground.now()
+        found = [each for each in self._store.all(person_id) if self._store.revoke(each.id, now, _ended([each]))]
         self.forget(person_id)
         if found:
-            names = [token_name(stored) for stored in found]
-            self._ground.revocations.publish(person_id, RevocationReason.REVOKED, names)
+            self._ground.revocations.call_listeners(_ended(found))
         return len(found)
 
     def forget(self, person_id: int) -> None:
         """Forget what is in memory of a person."""
         self._recent.remove(lambda stored: stored.person_id == person_id)
+
+    def follow(self, ended: Revocation) -> None:
+        """Forget what is in memory of tokens that were revoked at another node."""
+        if ended.session_ids:
+            self._recent.remove(lambda stored: token_name(stored) in ended.session_ids)
+        elif ended.ends_sessions and ended.person_id is not None:
+            self.forget(ended.person_id)
+
+    def forget_all(self) -> None:
+        """Read every token anew with its next use: this node has missed what others revoked."""
+        self._recent.clear()
 
     def write_times(self) -> None:
         """Write when tokens were last used; called about once a minute."""
@@ -203,6 +215,11 @@ def _checked_scopes(scopes: Collection[str]) -> list[str]:
             _("There are: {names}.").format(names=listed(SCOPES)),
         )
     return [name for name in SCOPES if name in scopes]
+
+
+def _ended(tokens: Sequence[StoredToken]) -> Revocation:
+    """Return what the end of some tokens of one person means."""
+    return Revocation(tokens[0].person_id, frozenset(map(token_name, tokens)), RevocationReason.REVOKED)
 
 
 def _is_valid(stored: StoredToken, now: float) -> bool:

@@ -10,12 +10,13 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from services.core.actor import SERVICE, AccessLevel, Actor, Permission
+from services.core.actor import AccessLevel, Actor, Permission
 from services.core.admission import Admission, Gate
 from services.core.auditing import Action
+from services.core.claims import ALONE, Claims
 from services.core.collection_grants import CollectionGrants, NoGrants
 from services.core.database import Database
-from services.core.errors import MillpondError, NotFoundError
+from services.core.errors import NotFoundError
 from services.core.events import Counter, EventKind, EventSink, NullEventSink, upload_name
 from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
@@ -24,6 +25,7 @@ from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.core.usage import NoUsage, UsageCounts, UsageSink
 from services.knowledge import types
+from services.knowledge.collection_deletion import CollectionDeletion
 from services.knowledge.delayed_deletions import DelayedDeletions
 from services.knowledge.file_names import document_name
 from services.knowledge.files.file_store import FileStore
@@ -36,7 +38,7 @@ from services.knowledge.library_reader import LibraryReader
 from services.knowledge.retrieval_preferences import RetrievalPreferences
 from services.knowledge.store import deletions, intake
 from services.knowledge.store.attachments import keep_for_itself, keep_unchangeable, relatives, with_attachments
-from services.knowledge.store.collections import CollectionEnd, CollectionStore
+from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.documents import (
     DocumentFilters,
     DocumentStore,
@@ -79,6 +81,7 @@ class Library:
         *,
         reporter: EventSink | None = None,
         admission: Admission | None = None,
+        claims: Claims = ALONE,
     ) -> None:
         self._admission = admission or Admission()
         self._database = database
@@ -91,6 +94,7 @@ class Library:
         self._writer = ingestion.writer
         self._board = ingestion.board
         self._collections = CollectionStore(database)
+        self._ending = CollectionDeletion(self, self._collections, self._writer, self._audit, claims)
         self._documents = DocumentStore(database)
         self._counts: tuple[int, dict[Readable, types.LibraryCounts]] = (-1, {})
         self.grants: CollectionGrants = NoGrants()
@@ -149,30 +153,22 @@ class Library:
         Raises:
             NotFoundError: there is no such collection.
             ForbiddenError: `actor` does not manage it.
+            ConflictError: another node is deleting it, or a document was added meanwhile; it is kept.
         """
-        require_collection_level(actor, collection_id, AccessLevel.MANAGE, _("Delete a collection"))
-        name = self._collections.get(collection_id).name
-        self._collections.begin_end(collection_id, CollectionEnd.QUOTES if erase_quotes else CollectionEnd.DOCUMENTS)
-        try:
-            with self._writer.transaction() as unit:
-                ids = deletions.document_ids(unit.connection, collection_id)
-            report = self.delete(actor, ids, erase_quotes=erase_quotes)
-            while self._writer.has_left_over:
-                self._writer.drop_left_over()
-            with self._writer.transaction() as unit:
-                deletions.delete_collection(unit.connection, collection_id)
-                self._audit.collection(actor, Action.COLLECTION_DELETED, collection_id, name)
-        except MillpondError:
-            with suppress(MillpondError):  # the error before it says why
-                self._collections.begin_end(collection_id, None)
-            raise
+        report = self._ending.delete(actor, collection_id, erase_quotes=erase_quotes)
         self.grants.on_collection_deleted(collection_id)
         return report
 
     def finish_deletions(self) -> None:
-        """Delete the collections whose deletion was interrupted by the end of an earlier process."""
-        for collection_id, end in self._collections.ending():
-            self.delete_collection(SERVICE, collection_id, erase_quotes=end is CollectionEnd.QUOTES)
+        """Delete the collections whose deletion was interrupted by the end of an earlier process, or of another node.
+
+        What another node is deleting is left to it.
+
+        Raises:
+            MillpondError: one could not be deleted; it is kept.
+        """
+        for collection_id in self._ending.finish():
+            self.grants.on_collection_deleted(collection_id)
 
     # Uploads
 

@@ -45,10 +45,13 @@ class LibraryQuotes:
         with self._database.read() as connection:
             return self.stored.count(deletions.document_ids(connection, collection_id))
 
-    def forget_missing(self, forget_names: Callable[[Collection[str]], object]) -> None:
-        """Mark quotes of documents that are gone, and have all names but those of documents forgotten: at the start."""
+    def forget_missing(self, forget_names: Callable[[Callable[[], Collection[str]]], object]) -> None:
+        """Mark quotes of documents that are gone, and have all names but those of documents forgotten.
+
+        At the start, and when another node was taken over.
+        """
         self.stored.mark_missing(self._documents.existing)
-        forget_names(self._documents.names())
+        forget_names(self._documents.names)
 
     def unreadable(self, actor: Actor, document_ids: Collection[int]) -> set[int]:
         """Return those of these documents that `actor` may not read, or that are gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -21,14 +22,21 @@ class RetrievalPreferences:
 
     def __init__(self, preferences: Preferences, reporter: EventSink) -> None:
         self._preferences = preferences
-        self._known: RetrievalSettings | None = None  # every search asks; nothing but `apply` changes them
+        self._lock = threading.Lock()
+        self._known: RetrievalSettings | None = None  # every search asks
         self._reporter = reporter
+        preferences.on_changed(_KEY, self._forget)
 
     def read(self) -> RetrievalSettings:
         """Return them."""
         if (known := self._known) is None:
-            known = self._known = self._stored()
+            with self._lock:
+                known = self._known = self._stored()
         return known
+
+    def _forget(self) -> None:
+        with self._lock:  # whoever is reading may have read what was there before
+            self._known = None
 
     def _stored(self) -> RetrievalSettings:
         stored: dict[str, Any] = self._preferences.get(_KEY) or {}
@@ -50,8 +58,9 @@ class RetrievalPreferences:
                 _("The settings were not changed."),
             )
         values = asdict(settings)
-        self._preferences.set(_KEY, values)
-        self._known = settings
+        with self._lock:
+            self._preferences.set(_KEY, values)
+            self._known = settings
         self._reporter.event(EventKind.SETTINGS, _("retrieval"), **values)
         text = ", ".join(f"{name} {value:g}" for name, value in values.items())
         self._reporter.audit(actor, Action.SETTINGS_CHANGED, Target(TargetKind.SETTING, "retrieval"), detail=text)

@@ -1,4 +1,7 @@
-"""The event log behind the time line: accepts events without waiting, keeps the newest on disk."""
+"""The event log behind the time line: accepts events without waiting, keeps the newest on disk.
+
+Each node of several has a time line of its own: the node's number is in the upper bits of the ids of its events.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ _MAX_WAITING = 1000
 _MAX_DETAIL = 500
 _MAX_FIGURES = 20
 _MOST_NAMES = 500  # in one query
+_ID_BITS = 40  # of an event's id, below the number of its node
 events = sa.Table(
     "events",
     metadata,
@@ -119,13 +123,14 @@ class EventLog:
         if self._store is not None:
             self._store.forget(sorted(wanted))
 
-    def forget_others(self, names: Collection[str]) -> int:
-        """Take all names of documents that are not among `names` out of the events; return how many there were.
+    def forget_others(self, present: Callable[[], Collection[str]]) -> int:
+        """Take all names of documents that are not `present` out of the events; return how many there were.
 
-        At the start: a process that was killed may not have come to `forget` them.
+        At the start, and when another node was taken over: who was killed may not have come to `forget` them.
         """
-        kept = {name[:_MAX_DETAIL] for name in names} | {_forgotten(), unnamed_file()}
-        others = self._store.document_names() - kept if self._store is not None else set()
+        found = self._store.document_names() if self._store is not None else set()
+        names = present()  # read later: what another node has stored meanwhile is among them
+        others = found - {name[:_MAX_DETAIL] for name in names} - {_forgotten(), unnamed_file()}
         if any("[" in name for name in others):  # names with personal data are masked in events
             others -= {_detail(name) for name in names}
         self.forget(others)
@@ -212,16 +217,20 @@ def _moment(time: float) -> str:
 
 
 class EventStore:
-    """The table of events: the newest `kept` of them."""
+    """The events of this node in the table, the newest `kept` of them; what concerns all nodes says so."""
 
     def __init__(self, database: Database, kept: int) -> None:
         self._database = database
         self._kept = kept
+        self._first = database.node << _ID_BITS
+        self._own = events.c.id.between(self._first, self._first + (1 << _ID_BITS) - 1)
+        # Those of the time before there were nodes are everybody's.
+        self._shown = sa.or_(self._own, events.c.id < 1 << _ID_BITS)
 
     def last_id(self) -> int:
-        """Return the id of the newest event, 0 without one."""
+        """Return the id of the newest event; without one, what the first one's id comes after."""
         with self._database.read() as connection:
-            return int(connection.scalar(sa.select(sa.func.max(events.c.id))) or 0)
+            return int(connection.scalar(sa.select(sa.func.max(events.c.id)).where(self._own)) or self._first)
 
     def insert(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write events, in the order of their ids and none twice, and delete the oldest.
@@ -237,18 +246,18 @@ class EventStore:
                 fresh = [row for row in rows if row["id"] not in known]
                 if fresh:
                     connection.execute(events.insert(), fresh)
-                connection.execute(events.delete().where(events.c.id <= rows[-1]["id"] - self._kept))
+                connection.execute(events.delete().where(self._own, events.c.id <= rows[-1]["id"] - self._kept))
         except SQLAlchemyError as error:
             raise StorageError(_("The events could not be written.")) from error
 
     def document_names(self) -> set[str]:
-        """Return the names of documents in the events."""
+        """Return the names of documents in the events of all nodes."""
         query = sa.select(events.c.detail, events.c.figures).where(events.c.kind == EventKind.UPLOAD.value)
         with self._database.read() as connection:
             return {row.detail for row in connection.execute(query) if _names(EventKind.UPLOAD, row.figures)}
 
     def forget(self, names: Sequence[str]) -> None:
-        """Take names of documents out of the events that have them.
+        """Take names of documents out of the events of all nodes that have them.
 
         Raises:
             StorageError: the database could not be written.
@@ -269,7 +278,7 @@ class EventStore:
         """Return the newest `limit` events of these kinds from `start` to `end`, newest first."""
         query = (
             sa.select(events)
-            .where(events.c.time.between(start, end), events.c.kind.in_(kinds))
+            .where(events.c.time.between(start, end), events.c.kind.in_(kinds), self._shown)
             .order_by(events.c.time.desc(), events.c.id.desc())
             .limit(limit)
         )
@@ -284,7 +293,7 @@ class EventStore:
 
     def last(self, kinds: Collection[EventKind] = tuple(EventKind)) -> Mapping[str, Any] | None:
         """Return the event that was written last, of these kinds."""
-        query = sa.select(events).where(events.c.kind.in_(kinds)).order_by(events.c.id.desc()).limit(1)
+        query = sa.select(events).where(events.c.kind.in_(kinds), self._own).order_by(events.c.id.desc()).limit(1)
         with self._database.read() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else dict(row)

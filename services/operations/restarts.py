@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +17,8 @@ import structlog
 
 from services.core.actor import SERVICE, Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
-from services.core.errors import ConflictError
+from services.core.claims import ALONE, Claims
+from services.core.errors import ConflictError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, gap, plural
 from services.core.settings import Settings
@@ -26,6 +28,7 @@ log = structlog.get_logger(__name__)
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: whoever supervises the process starts it again
 JITTER = 0.1  # share by which plans vary, so that several processes do not restart together
 _HOUR = 3600.0
+_CLAIM = "restart"
 
 
 class RestartPhase(StrEnum):
@@ -84,6 +87,8 @@ class Restarts:
         plan: when a restart is due by itself.
         served: how many requests there were since the start.
         successor: who starts the process again, in words; "" if nobody does: then requests are refused.
+        claims: has one node of several at a time restart by plan.
+        others_restart: the name of another node that ends or starts just now, "" for none: a plan waits for it.
     """
 
     def __init__(
@@ -94,6 +99,8 @@ class Restarts:
         plan: RestartPlan | None = None,
         served: Callable[[], int] = lambda: 0,
         successor: Callable[[], str] = lambda: "",
+        claims: Claims = ALONE,
+        others_restart: Callable[[], str] = lambda: "",
     ) -> None:
         self._now = now
         self._reporter = reporter
@@ -106,6 +113,10 @@ class Restarts:
         self._phase = RestartPhase.RUNNING
         self._deadline: float | None = None
         self._plan_refused = False
+        self._claims = claims
+        self._others_restart = others_restart
+        self._turn = ExitStack()  # the claim, which ends with the process
+        self._waits_for = ""
 
     @property
     def requested(self) -> RestartRequest | None:
@@ -162,6 +173,10 @@ class Restarts:
             self._phase, self._deadline = phase, deadline
         log.info("restart", phase=phase.value)
 
+    def close(self) -> None:
+        """Have other nodes restart by plan: this process ends. They wait as long as it is drained."""
+        self._turn.close()
+
     def check(self) -> None:
         """Request the planned restart when it is due; to be called regularly."""
         if self._requested is not None:
@@ -178,4 +193,22 @@ class Restarts:
                 self._plan_refused = True
                 self._reporter.event(EventKind.RESTART, f"{reason}: {refusal}")
             return
-        self.request(SERVICE, reason)
+        if self._has_turn(reason):
+            self.request(SERVICE, reason)
+
+    def _has_turn(self, reason: str) -> bool:
+        """Return whether no other node restarts; this one has claimed it from then on."""
+        try:
+            node = self._others_restart() or self._claims.owner(_CLAIM)
+            if not node:
+                if self._turn.enter_context(self._claims.held(_CLAIM)):
+                    return True
+                node = self._claims.owner(_CLAIM)
+        except UnavailableError as error:
+            log.warning("a planned restart waits", reason=error.message)
+            return False
+        if node and node != self._waits_for:
+            self._waits_for = node
+            text = _("{reason}: waits until the node {node} has restarted").format(reason=reason, node=node)
+            self._reporter.event(EventKind.RESTART, text)
+        return False

@@ -53,6 +53,7 @@ _MEASURED = (
 )
 _RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document_id}/recognition`"
 _PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
+_NODES = "`GET /api/nodes`, `POST /api/nodes/{number}/take-over`, `DELETE /api/nodes/{number}`"
 _REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
     "PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback": _FEEDBACK,
@@ -121,6 +122,9 @@ STATED = {
     "POST /api/embedding-model/change/pause": _MODEL_CHANGE,
     "POST /api/embedding-model/change/resume": _MODEL_CHANGE,
     "DELETE /api/embedding-model/change": _MODEL_CHANGE,
+    "GET /api/nodes": _NODES,
+    "POST /api/nodes/{number}/take-over": _NODES,
+    "DELETE /api/nodes/{number}": _NODES,
     "GET /api/backups": _BACKUPS,
     "POST /api/backups": _BACKUPS,
     "POST /api/backups/verification": _BACKUPS,

@@ -43,11 +43,12 @@ def idle(console: Server) -> bool:
     return not unfinished(console)
 
 
-def test_a_second_console_is_refused(console: Server, postgres: PostgresServer, tmp_path: Path) -> None:
-    """Two that write without knowing of each other would each answer from an index that lacks what the other added."""
-    second = run("serve", "--port", "0", data_dir=tmp_path / "other", database_url=postgres.url)
-    assert second.returncode == 1
-    assert "Another Millpond uses the database" in second.stderr
+def test_who_needs_it_alone_is_refused(console: Server, postgres: PostgresServer, tmp_path: Path) -> None:
+    """A command that changes accounts knows nothing of what the running console keeps in memory."""
+    command = ("users", "add", "anna", "--role", "reader")
+    other = run(*command, data_dir=tmp_path / "other", database_url=postgres.url)
+    assert other.returncode == 1
+    assert "Another Millpond uses the database" in other.stderr
 
 
 def test_it_goes_on_once_the_database_answers_again(console: Server, postgres: PostgresServer) -> None:
@@ -129,13 +130,13 @@ def test_who_lost_the_database_to_another_does_not_write() -> None:
     """After a switch-over the lock is taken again; if somebody else was quicker, two would write without knowing."""
     with postgres_server() as server:
         first, second = Database(server.url), Database(server.url)
-        first.hold_alone()
+        first.hold(alone=True)
         end_sessions(server)
         first.check_some(1)
         with pytest.raises(ConflictError):
-            second.hold_alone()
+            second.hold(alone=True)
         end_sessions(server)
-        second.hold_alone()
+        second.hold(alone=True)
         first.check_some(1)
         with pytest.raises(UnavailableError, match="taken the database over"):
             first.ask()

@@ -93,6 +93,7 @@ PAGES: Mapping[PageName, View] = {
     PageName.COLLECTOR: View("collector"),
     PageName.BUDGET: View("budget"),
     PageName.OVERVIEW: View("overview"),
+    PageName.NODES: View("nodes"),
     PageName.AUDIT: View("audit"),
     PageName.PEOPLE: View("people"),
     PageName.SETTINGS: View("settings"),

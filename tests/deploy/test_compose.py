@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from console.cli.serve import HANGING_SECONDS
 from services.core.settings import PREFIX, Settings
@@ -87,6 +89,33 @@ def test_nodes_write_where_they_may_and_end_in_time() -> None:
         assert node["environment"].keys() <= known
 
 
+def test_nodes_differ_in_their_names_and_share_their_keys() -> None:
+    """A node of the same name as another, or with another key of the audit log, is refused at its start."""
+    assert [SERVICES[name]["environment"]["MILLPOND_NODE_NAME"] for name in NODES] == list(NODES)
+    for name in NODES:
+        node = SERVICES[name]
+        assert {"millpond", "audit-key"} <= set(node["secrets"])
+        assert node["command"] == ["serve"]
+
+
+def test_the_key_of_the_audit_log_is_copied_for_its_node_alone(tmp_path: Path) -> None:
+    """Millpond refuses a key that others can read, and every secret can be read by all in the container."""
+    shell, flags, script, *name = SERVICES["node-a"]["entrypoint"]
+    (tmp_path / "audit-key").write_text("key")
+    script = script.replace("$$", "$").replace("/run/secrets", str(tmp_path)).replace("/data", str(tmp_path))
+    for _start in range(2):
+        done = subprocess.run(
+            [shell, flags, script.replace("exec millpond", "exec echo"), *name, "users", "add root"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert done.stdout == "users add root\n"
+        assert (tmp_path / "audit.key").read_text() == "key"
+        assert stat.S_IMODE((tmp_path / "audit.key").stat().st_mode) == 0o600
+
+
 def test_only_the_front_is_reached_from_outside() -> None:
     """A published port of PostgreSQL or S3 is open to everybody whom the machine's firewall lets pass."""
     assert [name for name, service in SERVICES.items() if service.get("ports")] == ["haproxy"]
@@ -123,6 +152,7 @@ def test_secrets_fit_together_and_are_made_once(prepared: Path) -> None:
     assert url.host in SERVICES
     assert settings["files_secret_key"] in (folder / "s3-server.json").read_text()
     assert len(settings["secret_key"]) >= 32
+    assert isinstance(load_pem_private_key((folder / "audit.key").read_bytes(), None), Ed25519PrivateKey)
     assert settings.keys() <= set(Settings.model_fields)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     prepare(prepared)

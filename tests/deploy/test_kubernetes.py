@@ -55,6 +55,17 @@ def container() -> dict[str, Any]:
     return found
 
 
+def test_nodes_share_the_key_of_the_audit_log_and_no_database_of_another_version() -> None:
+    """With keys of their own all nodes but the first are refused; a rolling update has two versions share a pond."""
+    deployment = one("Deployment")["spec"]
+    assert deployment["replicas"] > 1
+    assert deployment["strategy"] == {"type": "Recreate"}
+    keys = next(each for each in deployment["template"]["spec"]["volumes"] if each["name"] == "keys")
+    assert not keys["secret"].get("optional", False)
+    made = [each for each in documents()["overlays/example/secret.example.yaml"] if "audit.key" in each["stringData"]]
+    assert [each["metadata"]["name"] for each in made] == [keys["secret"]["secretName"]]
+
+
 def bytes_of(quantity: str) -> int:
     number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()  # type: ignore[union-attr]
     return int(number) * {"Mi": 1024**2, "Gi": 1024**3}[unit]

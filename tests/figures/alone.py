@@ -29,6 +29,8 @@ METRICS: tuple[str, ...] = (
     "millpond_model_change_*",
     # Of backups, where there is a folder for them: as one object, too.
     "millpond_backup*",
+    # Of the nodes that share the database, where there are some: in the list of the nodes.
+    "millpond_node*",
     "millpond_received_bytes_total",
     "millpond_answers_total",
     "millpond_requests_ended_total",

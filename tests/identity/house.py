@@ -63,6 +63,7 @@ class House:
         self.now = 1_000_000_000.0
         self.audit = AuditList()
         self.collections = [1, 2, 3]
+        self.preferences = Preferences(database)
         self.revoked: list[Revocation] = []
         self.identity = self.open()
 
@@ -70,7 +71,7 @@ class House:
         """Return identity as after a restart."""
         identity = Identity(
             self.database,
-            Preferences(self.database),
+            self.preferences,
             SecretBox(self.folder),
             self.audit,
             self.rules,

@@ -12,6 +12,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from services.core.actor import SERVICE
 from services.core.admission import Admission
+from services.core.claims import ALONE, Claims
 from services.core.database import Database
 from services.core.preferences import Preferences
 from services.core.settings import Settings
@@ -41,6 +42,7 @@ class LibraryHarness:
         start: bool = True,
         crash_limit: int = 3,
         admission: Admission | None = None,
+        claims: Claims = ALONE,
         **settings: Any,
     ) -> None:
         self.admission = admission or Admission()
@@ -68,6 +70,7 @@ class LibraryHarness:
             self.settings,
             crash_limit=crash_limit,
             admission=self.admission,
+            claims=claims,
         )
         self.library = Library(
             self.database,
@@ -77,6 +80,7 @@ class LibraryHarness:
             Preferences(self.database),
             self.settings,
             admission=self.admission,
+            claims=claims,
         )
         if start:
             self.ingestion.start()

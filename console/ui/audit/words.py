@@ -46,6 +46,8 @@ def action_label(action: str) -> str:
         Action.EXPERIMENT_CHANGED: _("Experiment changed"),
         Action.REQUEST_CANCELLED: _("Request cancelled"),
         Action.RESTART_REQUESTED: _("Restart requested"),
+        Action.NODE_TAKEN_OVER: _("Node taken over"),
+        Action.NODE_FORGOTTEN: _("Node forgotten"),
         Action.ALERT_TESTED: _("Alert tested"),
         Action.BACKUP_STARTED: _("Backup started"),
         Action.BACKUP_VERIFIED: _("Backup verified"),
@@ -101,6 +103,7 @@ def target_label(kind: str, target_id: str, name: str | None) -> str:
         TargetKind.OBJECTS: _("objects"),
         TargetKind.REQUEST: _("request"),
         TargetKind.PROCESS: _("process"),
+        TargetKind.NODE: _("node"),
         TargetKind.WEBHOOK: _("webhook"),
         TargetKind.AUDIT: _("audit log"),
     }.get(TargetKind(kind), kind)

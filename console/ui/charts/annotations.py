@@ -59,6 +59,7 @@ def event_kind_name(kind: EventKind) -> str:
         EventKind.UPGRADE: _("Upgrade"),
         EventKind.CERTIFICATE: _("Certificate"),
         EventKind.BACKUP: _("Backup"),
+        EventKind.NODE: _("Node"),
     }.get(kind, str(kind))
 
 

@@ -37,6 +37,7 @@ _PAGES: Mapping[EventKind, tuple[PageName, str]] = MappingProxyType(
         EventKind.SNAPSHOT: (PageName.OVERVIEW, ""),
         EventKind.UPGRADE: (PageName.OVERVIEW, ""),
         EventKind.CERTIFICATE: (PageName.OVERVIEW, ""),
+        EventKind.NODE: (PageName.NODES, ""),
     }
 )
 

@@ -41,6 +41,7 @@ _LETTERS: Mapping[PageName, str] = MappingProxyType(
         PageName.COLLECTOR: "g",
         PageName.BUDGET: "b",
         PageName.OVERVIEW: "v",
+        PageName.NODES: "n",
         PageName.PEOPLE: "p",
         PageName.AUDIT: "u",
         PageName.SETTINGS: "s",

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.app.metrics import backup, connections, health, memory, model_change, requests
+from services.app.listed_nodes import listed_nodes
+from services.app.metrics import backup, connections, health, memory, model_change, node_states, requests
 from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
 
@@ -48,6 +49,7 @@ def register_foundation(
     metrics.add_part("library", requests.LIBRARY_FAMILIES)
     metrics.add_part("model change", model_change.FAMILIES)
     metrics.add_part("backups", backup.FAMILIES)
+    metrics.add_part("nodes", node_states.FAMILIES)
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
     metrics.add_part("breakers", requests.BREAKER_FAMILIES)
     metrics.add_part("connections", connections.FAMILIES, lambda: connections.read(count_connections()))
@@ -71,6 +73,8 @@ def register_platform(platform: Platform, *, count_sessions: Callable[[], int]) 
     metrics.connect_part("budget", lambda: memory.budget(platform.governor))
     metrics.connect_part("usage", lambda: requests.usage(platform.identity))
     metrics.connect_part("alerts", lambda: memory.alerts(platform.webhook))
+    if platform.nodes is not None:
+        metrics.connect_part("nodes", lambda: node_states.read(listed_nodes(platform)))
 
 
 def register_knowledge(metrics: Metrics, settings: Settings, caches: Caches, knowledge: Knowledge) -> None:

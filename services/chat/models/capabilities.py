@@ -74,6 +74,7 @@ class CapabilityStore:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Capabilities] | None = None
         self._futile: dict[tuple[str, str], float] = {}
+        preferences.on_changed(PREFERENCE_KEY, self._reload)
 
     def get(self, url: str, model: str) -> Capabilities:
         """Return what is known about a model on a server."""
@@ -110,6 +111,10 @@ class CapabilityStore:
         """Return whether leaving out parts that the server does not name is not worth a try now."""
         with self._lock:
             return self._futile.get((url, model), 0.0) > time.monotonic()
+
+    def _reload(self) -> None:
+        with self._lock:
+            self._known = None
 
     def _keep(self, wanted: Any) -> None:
         with self._lock:

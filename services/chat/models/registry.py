@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from services.chat.models import gguf_server, servers
 from services.chat.models.base import Backend
 from services.chat.models.capabilities import CapabilityStore
-from services.chat.models.choice import ChoiceStore
+from services.chat.models.choice import PREFERENCE_KEY, ChoiceStore
 from services.chat.models.circuit_breaker import BreakerState, BreakerStatus, CircuitBreakers, open_message
 from services.chat.models.errors import UnreachableError, unsupported
 from services.chat.models.local import LocalModel
@@ -62,6 +63,7 @@ class ChatModels:
         )
         self.capabilities = CapabilityStore(preferences)
         self._statuses = StatusCache(self._probe)
+        preferences.on_changed(PREFERENCE_KEY, self._follow_choice)
 
     # The choice
 
@@ -87,13 +89,21 @@ class ChatModels:
             self._rules.require_url(complete.url)
         self._choices.save(complete)
         self.capabilities.keep_only(complete.url)
-        self._statuses.invalidate()
         self._reporter.action(actor.name, EventKind.SETTINGS, _("chat model: {name}").format(name=complete.name))
         self._reporter.audit(actor, Action.SETTINGS_CHANGED, _CHAT_MODEL, detail=complete.name)
-        self.breakers.reset()
-        if complete.kind is not BackendKind.GGUF:
-            self.local.force_unload()
+        self._use_choice()
         return replace(complete, api_key="")
+
+    def _follow_choice(self) -> None:
+        # Whoever follows other nodes cannot wait for a model that is being loaded.
+        threading.Thread(target=self._use_choice, name="chat model choice", daemon=True).start()
+
+    def _use_choice(self) -> None:
+        """Begin anew with the choice that was stored, here or at another node."""
+        self._statuses.invalidate()
+        self.breakers.reset()
+        if self._choices.current().kind is not BackendKind.GGUF:
+            self.local.force_unload()
 
     def has_key(self, choice: BackendChoice) -> bool:
         """Return whether a key is stored or configured for the address of `choice`."""

@@ -29,8 +29,18 @@ class DatabaseBackend(Protocol):
     def reader(self, engine: Engine) -> Engine:
         """Return that engine as it is read through: each connection sees one state from its first question on."""
 
-    def hold_alone(self) -> None:
-        """Keep other processes out, until `close`; a file is locked with its folder."""
+    @property
+    def node(self) -> int:
+        """The number of the node that this process is; 0 while it is none of several."""
+
+    def aside(self, engine: Engine) -> Engine:
+        """Return an engine for what must not wait for others of this process: that one, or one of its own."""
+
+    def hold(self, *, alone: bool) -> None:
+        """Keep other processes out until `close`, or those that want to be alone; a file is locked with its folder."""
+
+    def join(self, node: int, epoch: int) -> None:
+        """Write as this node from now on, as long as nobody has raised its epoch."""
 
     def require_writable(self) -> None:
         """Raise UnavailableError where another process has taken the database over."""
@@ -38,8 +48,11 @@ class DatabaseBackend(Protocol):
     def begin_schema(self, connection: Connection) -> None:
         """Begin a transaction that holds statements of the schema, too."""
 
-    def begin_write(self, connection: Connection) -> None:
-        """Begin a transaction that no other writer runs beside, in this process or another."""
+    def begin_write(self, connection: Connection, *, joining: bool = False) -> None:
+        """Begin a transaction that no other writer runs beside, in this process or another; `joining`: as no node."""
+
+    def exclude(self, connection: Connection, name: str) -> None:
+        """Wait until this transaction is the only one of that name, in this process or another."""
 
     def after_write(self) -> None:
         """Do what is due after a transaction."""

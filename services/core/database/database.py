@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,14 +121,67 @@ class Database:
             if self._schema is metadata:
                 record_created(connection)
 
-    def hold_alone(self) -> None:
-        """Keep other processes out of it until it is closed.
+    @property
+    def shared(self) -> bool:
+        """Whether several processes can use it, as nodes."""
+        return self._backend.path is None and self.engine.dialect.name != "sqlite"
+
+    @property
+    def node(self) -> int:
+        """The number of the node that this process is; 0 while it is none of several."""
+        return self._backend.node
+
+    def hold(self, *, alone: bool) -> None:
+        """Keep other processes out of it until it is closed, or those that want to be `alone`.
 
         Raises:
             ConflictError: another process holds it.
             UnavailableError: the server of the database does not answer.
         """
-        self._backend.hold_alone()
+        self._backend.hold(alone=alone)
+
+    def join(self, node: int, epoch: int) -> None:
+        """Write as this node from now on; a transaction is refused once another node has raised the epoch."""
+        self._backend.join(node, epoch)
+
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """Yield a connection in a transaction that waits for no writer: for rows that no two processes write.
+
+        Raises:
+            UnavailableError: the server of the database does not answer.
+        """
+        self._refuse_if_closed()
+        try:
+            with self._backend.aside(self.engine).begin() as connection:
+                yield connection
+        except DatabaseError as error:
+            if (meant := self._meant(error)) is not None:
+                raise meant from error
+            raise
+
+    @contextmanager
+    def exclusively(self, name: str) -> Iterator[None]:
+        """Keep other nodes out of the blocks of that name: for what is checked first, and then written.
+
+        Not reentrant, and of threads of this process only one may ask; writers of other things do not wait. While this
+        process is no node of several, it is nothing.
+
+        Raises:
+            UnavailableError: the server of the database does not answer, or another node takes long.
+        """
+        self._refuse_if_closed()
+        if not self.node:
+            yield
+            return
+        connection = self._excluding(name)
+        try:
+            yield
+        finally:
+            try:
+                connection.close()
+            except DatabaseError as error:  # what was to be done is done, and the session that had the lock is gone
+                log.warning("the lock of a change has ended before it", name=name, reason=str(error.orig))
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -172,19 +225,22 @@ class Database:
                 self._local.reading = outer
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, joining: bool = False) -> Iterator[Connection]:
         """Yield a connection in a transaction that commits at the end, or leaves everything as it was.
+
+        With `joining` it is not held against the epoch of this process as a node: it is about to get a new one.
 
         Raises:
             StorageError: the disk is full or the database file cannot be written.
             DamagedError: the file is not a database, or no longer a sound one.
             UnavailableError: the server of the database does not answer, or another node's writer takes long.
+            TakenOverError: this process is a node that another one has taken over.
         """
         with self._write_lock:
             self._refuse_if_closed()
             try:
                 with self.engine.begin() as connection:
-                    self._backend.begin_write(connection)
+                    self._backend.begin_write(connection, joining=joining)
                     self._writer = threading.get_ident()
                     yield connection
                     for call in self._at_commit:
@@ -254,6 +310,19 @@ class Database:
         """Close all pooled connections."""
         with self._write_lock:
             self._closed = self._backend.close(self.engine)
+
+    def _excluding(self, name: str) -> Connection:
+        """Return a connection whose transaction keeps other nodes out until it is closed."""
+        try:
+            with ExitStack() as failed:
+                connection = failed.enter_context(self.engine.connect())
+                self._backend.exclude(connection, name)
+                failed.pop_all()
+                return connection
+        except DatabaseError as error:
+            if (meant := self._meant(error)) is not None:
+                raise meant from error
+            raise
 
     def _meant(self, error: DatabaseError | JSONDecodeError) -> MillpondError | None:
         """Return what an error of the driver means to a user; None where it is a defect of ours."""

@@ -24,6 +24,7 @@ from services.core.errors import (
     DatabaseAwayError,
     MillpondError,
     StorageError,
+    TakenOverError,
     UnavailableError,
 )
 from services.core.i18n import _
@@ -33,9 +34,15 @@ log = structlog.get_logger(__name__)
 # A node that is cut off finds out within these seconds, and asks again
 # (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 5
+# A node that stops in the middle of what it does exclusively is taken over well before this time is up.
+_EXCLUSIVE_SECONDS = 15
 # The two keys of the lock: ours, and the schema's name, so that two ponds of one database do not wait for each other.
 _LOCK_WRITERS = "SELECT pg_advisory_xact_lock(1836674160, hashtext(current_schema()))"
-_HOLD = "SELECT pg_try_advisory_lock(1836674161, hashtext(current_schema()))"
+# Nodes hold another one together; who changes the pond as a whole holds it alone.
+_HOLD_ALONE = "SELECT pg_try_advisory_lock(1836674161, hashtext(current_schema()))"
+_HOLD_WITH_OTHERS = "SELECT pg_try_advisory_lock_shared(1836674161, hashtext(current_schema()))"
+_LOCK_NAMED = "SELECT pg_advisory_xact_lock(1836674162, hashtext(current_schema() || ' ' || %s))"
+_IS_MEMBER = "SELECT 1 FROM nodes WHERE id = %s AND epoch = %s"
 # After a kill the server notices within moments that the session has ended.
 _RELEASE_SECONDS, _ASK_SECONDS = 3.0, 0.1
 
@@ -49,8 +56,10 @@ class PostgresBackend:
         self._url = url
         self._patience = patience
         self._holder: Connection | None = None
-        self._alone = False  # whether other processes are to be kept out
+        self._held: bool | None = None  # whether others are kept out, or those that want to be alone; None: nobody
         self._taken = False  # whether one came in while our session was lost
+        self._member: tuple[int, int] | None = None  # node and epoch
+        self._aside: Engine | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -68,7 +77,16 @@ class PostgresBackend:
     def reader(self, engine: Engine) -> Engine:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
-    def hold_alone(self) -> None:
+    def aside(self, engine: Engine) -> Engine:  # noqa: ARG002 - a pool may be used up by those who wait
+        if self._aside is None:
+            self._aside = sa.create_engine(self._url, pool_size=1, connect_args=connect_arguments(self._url))
+        return self._aside
+
+    @property
+    def node(self) -> int:
+        return self._member[0] if self._member is not None else 0
+
+    def hold(self, *, alone: bool) -> None:
         """Hold a lock of the database in a session of its own, which ends with the process.
 
         Raises:
@@ -79,20 +97,20 @@ class PostgresBackend:
         deadline = time.monotonic() + _RELEASE_SECONDS
         try:
             holder = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            while not holder.exec_driver_sql(_HOLD).scalar():
+            while not holder.exec_driver_sql(_HOLD_ALONE if alone else _HOLD_WITH_OTHERS).scalar():
                 if time.monotonic() > deadline:
                     holder.close()
-                    raise ConflictError(
-                        _("Another Millpond uses the database; nothing was changed."),
-                        _("Stop it first, or name another database or schema with MILLPOND_DATABASE_URL."),
-                    )
+                    raise _in_use() if alone else _held_alone()
                 time.sleep(_ASK_SECONDS)
         except DatabaseError as error:
             meant = error_of(error)
             if meant is not None:
                 raise meant from error
             raise
-        self._holder, self._alone = holder, True
+        self._holder, self._held = holder, alone
+
+    def join(self, node: int, epoch: int) -> None:
+        self._member = (node, epoch)
 
     def require_writable(self) -> None:
         if self._taken:
@@ -103,7 +121,7 @@ class PostgresBackend:
     def begin_schema(self, connection: Connection) -> None:
         """DDL is a part of any transaction (https://wiki.postgresql.org/wiki/Transactional_DDL_in_PostgreSQL)."""
 
-    def begin_write(self, connection: Connection) -> None:
+    def begin_write(self, connection: Connection, *, joining: bool = False) -> None:
         self.require_writable()
         # The lock comes first: what is read after it has all that was written before it. A writer that falls silent,
         # stopped or cut off, must not hold it. Three statements in one message.
@@ -112,6 +130,20 @@ class PostgresBackend:
             f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _SILENT_SECONDS};"
             f"{_LOCK_WRITERS}"
         )
+        if joining or self._member is None:
+            return
+        if connection.exec_driver_sql(_IS_MEMBER, self._member).first() is None:
+            raise TakenOverError(
+                _("Another node has taken over what this one did, because it was silent; nothing was changed."),
+                _("Try again in a moment."),
+            )
+
+    def exclude(self, connection: Connection, name: str) -> None:
+        connection.exec_driver_sql(
+            f"SET LOCAL lock_timeout = {int(1000 * self._patience)};"
+            f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _EXCLUSIVE_SECONDS}"
+        )
+        connection.exec_driver_sql(_LOCK_NAMED, (name,))
 
     def after_write(self) -> None:
         """Nothing: the server writes its files."""
@@ -124,7 +156,7 @@ class PostgresBackend:
 
     def check_some(self, pages: int) -> None:  # noqa: ARG002 - the server checks what it reads
         """Take the lock again where a switch-over or a restart of the server has ended the session that holds it."""
-        if not self._alone or self._taken:
+        if self._held is None or self._taken:
             return
         if self._holder is not None:
             try:
@@ -136,7 +168,7 @@ class PostgresBackend:
             else:
                 return
         try:
-            self.hold_alone()
+            self.hold(alone=self._held)
         except UnavailableError:
             return  # it is asked again in a moment
         except ConflictError:
@@ -147,11 +179,27 @@ class PostgresBackend:
         return None if isinstance(error, JSONDecodeError) else error_of(error)
 
     def close(self, engine: Engine) -> bool:
-        holder, self._holder, self._alone = self._holder, None, False
+        holder, self._holder, self._held, self._member = self._holder, None, None, None
         if holder is not None:
             holder.close()
         engine.dispose()
+        if self._aside is not None:
+            self._aside.dispose()
         return True
+
+
+def _in_use() -> MillpondError:
+    return ConflictError(
+        _("Another Millpond uses the database; nothing was changed."),
+        _("Stop it first, or name another database or schema with MILLPOND_DATABASE_URL."),
+    )
+
+
+def _held_alone() -> MillpondError:
+    return ConflictError(
+        _("The database is being changed as a whole by another Millpond; nothing was changed."),
+        _("Start again when that has ended."),
+    )
 
 
 def connect_arguments(url: sa.URL) -> dict[str, object]:

@@ -86,8 +86,18 @@ class SqliteBackend:
     def reader(self, engine: Engine) -> Engine:
         return engine
 
-    def hold_alone(self) -> None:
+    def aside(self, engine: Engine) -> Engine:
+        return engine
+
+    @property
+    def node(self) -> int:
+        return 0
+
+    def hold(self, *, alone: bool) -> None:
         """Nothing: the data folder is locked."""
+
+    def join(self, node: int, epoch: int) -> None:
+        """Nothing: a file is for one process."""
 
     def require_writable(self) -> None:
         """Nothing: what is wrong with the file is said by writing to it."""
@@ -97,8 +107,11 @@ class SqliteBackend:
         # index would leave the table without it.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    def begin_write(self, connection: Connection) -> None:
+    def begin_write(self, connection: Connection, *, joining: bool = False) -> None:
         """Nothing: the lock of this process is held, and no other process has the file."""
+
+    def exclude(self, connection: Connection, name: str) -> None:
+        """Nothing: no other process has the file open."""
 
     def after_write(self) -> None:
         """Move the log into the file if it has become long; the commit before stands, whatever happens here."""

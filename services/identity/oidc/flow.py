@@ -1,8 +1,8 @@
 """A sign-in under way: what the browser keeps in a cookie while it is at the provider.
 
 State, nonce and PKCE verifier are derived from one secret in that cookie, so nobody but this browser can end what it
-began, and nothing is kept here that a flood of beginnings could push out. The key is this process's own: after a
-restart one starts again.
+began, and nothing is kept here that a flood of beginnings could push out. The key is this process's own, so after a
+restart one starts again; but nodes share one, since the browser may come back to another of them.
 """
 
 from __future__ import annotations
@@ -64,11 +64,12 @@ class SignInFlow:
 
 
 class Flows:
-    """Makes and checks these cookies; each counts once. Thread-safe."""
+    """Makes and checks these cookies; each counts once at a node, and the provider's code once at all. Thread-safe."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], key: bytes = b"") -> None:
+        """`key` signs the cookies; without one those of this process count here alone."""
         self._now = now
-        self._key = secrets.token_bytes(32)
+        self._key = key or secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._used: OrderedDict[str, float] = OrderedDict()
 

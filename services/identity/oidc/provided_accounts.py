@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +30,6 @@ class ProvidedAccounts:
     def __init__(self, identity: Identity, rules: OidcRules) -> None:
         self._identity = identity
         self._rules = rules
-        self._lock = threading.Lock()
 
     def entered(self, claims: Mapping[str, Any]) -> int:
         """Return the account of whom the claims tell of, made if that is allowed, with the roles and groups of now.
@@ -42,7 +40,7 @@ class ProvidedAccounts:
         issuer, subject = self._rules.issuer, str(claims["sub"])
         groups = provided_groups(claims, self._rules.groups_claim) if self._rules.needs_groups else frozenset()
         actor = Actor(_("identity provider"), Role.ADMIN)
-        with self._lock:
+        with self._identity.changing:
             person_id = self._identity.links.at_provider(issuer, subject)
             if person_id is None:
                 person_id = self._new(actor, claims, self._rules.role(groups) or Role.USER).id

@@ -69,7 +69,7 @@ class SingleSignOn:
         self._accounts = ProvidedAccounts(identity, rules)
         self._hints: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
-        self.flows = Flows(now)
+        self.flows = Flows(now, identity.flow_key())
 
     def begin(self, place: str, redirect_uri: str, link: str = "") -> ProviderAddress:
         """Return where the browser goes; `link`: the session of somebody who links their account.

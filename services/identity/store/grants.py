@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.core.actor import AccessLevel
 from services.core.database import Database
+from services.core.database.change_log import Topic, record
 from services.identity.store.identity_tables import grants, groups, memberships, people
 from services.identity.types import Grant, Grantee, GroupInfo
 
@@ -60,6 +61,7 @@ class GrantStore:
         with self._database.write() as connection:
             connection.execute(grants.delete().where(grants.c.grantee == -group_id))
             connection.execute(groups.delete().where(groups.c.id == group_id))
+            record(self._database, connection, Topic.PEOPLE)
 
     def members(self, group_id: int) -> list[tuple[int, str]]:
         """Return id and name of the members, by name."""
@@ -77,6 +79,7 @@ class GrantStore:
         try:
             with self._database.write() as connection:
                 connection.execute(memberships.insert().values(group_id=group_id, person_id=person_id))
+                record(self._database, connection, Topic.PEOPLE)
         except IntegrityError:
             return False
         return True
@@ -85,7 +88,10 @@ class GrantStore:
         """Return False if the person was no member."""
         query = memberships.delete().where(memberships.c.group_id == group_id, memberships.c.person_id == person_id)
         with self._database.write() as connection:
-            return connection.execute(query).rowcount > 0
+            removed = connection.execute(query).rowcount > 0
+            if removed:
+                record(self._database, connection, Topic.PEOPLE)
+            return removed
 
     def memberships(self, person_id: int | None = None) -> list[tuple[int, int]]:
         """Return (group, person) of everybody, or of one person."""
@@ -151,9 +157,13 @@ class GrantStore:
                         for each in sorted(set(collection_ids))
                     ],
                 )
+            record(self._database, connection, Topic.PEOPLE)
 
     def forget_collection(self, collection_id: int) -> list[int]:
         """Remove the grants on a collection that is gone; return whose they were."""
         with self._database.write() as connection:
             query = grants.delete().where(grants.c.collection_id == collection_id).returning(grants.c.grantee)
-            return list(connection.scalars(query))
+            found = list(connection.scalars(query))
+            if found:
+                record(self._database, connection, Topic.PEOPLE)
+            return found

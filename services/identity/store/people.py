@@ -12,8 +12,11 @@ from sqlalchemy.exc import IntegrityError
 
 from services.core.actor import Role
 from services.core.database import Database
+from services.core.database.change_log import Topic, newest, record
 from services.identity.store.identity_tables import grants, identities, people, recovery_codes
 from services.identity.types import Person
+
+_IN_SNAPSHOT = ("name", "role", "disabled_at")  # what every node has in memory of each person
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,13 @@ class PeopleStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def last_change(self) -> int:
+        """Return the number of the last change of accounts, groups or grants by another node; 0 for none."""
+        if not self._database.node:
+            return 0
+        with self._database.read() as connection:
+            return newest(connection, topic=Topic.PEOPLE, besides=self._database.node)
 
     def all(self) -> list[Person]:
         """Return everybody by name."""
@@ -90,14 +100,20 @@ class PeopleStore:
         }
         try:
             with self._database.write() as connection:
-                return int(connection.execute(people.insert().values(**values).returning(people.c.id)).scalar_one())
+                query = people.insert().values(**values).returning(people.c.id)
+                added = int(connection.execute(query).scalar_one())
+                record(self._database, connection, Topic.PEOPLE)
+                return added
         except IntegrityError:
             return 0
 
     def update(self, person_id: int, **values: Any) -> bool:
         """Set columns; return whether the person exists."""
         with self._database.write() as connection:
-            return connection.execute(people.update().where(people.c.id == person_id).values(**values)).rowcount > 0
+            found = connection.execute(people.update().where(people.c.id == person_id).values(**values)).rowcount > 0
+            if found and not values.keys().isdisjoint(_IN_SNAPSHOT):
+                record(self._database, connection, Topic.PEOPLE)
+            return found
 
     def use_step(self, person_id: int, step: int) -> bool:
         """Record that the code of a time step is used; return False if it was used already, or a later one."""
@@ -109,6 +125,7 @@ class PeopleStore:
         """Delete a person with sessions, tokens, memberships and grants; return whether there was one."""
         with self._database.write() as connection:
             connection.execute(grants.delete().where(grants.c.grantee == person_id))
+            record(self._database, connection, Topic.PEOPLE)
             return connection.execute(people.delete().where(people.c.id == person_id)).rowcount > 0
 
     def link(self, person_id: int, issuer: str, subject: str, now: float) -> None:

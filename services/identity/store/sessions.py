@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from services.core.database import Database
 from services.identity.store.identity_tables import api_tokens, sessions
+from services.identity.store.told_revocations import record_revocations
+from services.identity.types import Revocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,12 @@ class SessionStore:
             row = connection.execute(sessions.insert().values(**values).returning(*_SESSION.selected_columns)).one()
         return _as_session(row)
 
-    def delete(self, ids: Sequence[int]) -> None:
+    def delete(self, ids: Sequence[int], ended: Iterable[Revocation]) -> None:
+        """Delete sessions; the other nodes are told what that ends."""
         if ids:
             with self._database.write() as connection:
                 connection.execute(sessions.delete().where(sessions.c.id.in_(ids)))
+                record_revocations(self._database, connection, ended)
 
     def expired(self, created_before: float, seen_before: float) -> list[StoredSession]:
         """Return the sessions that were opened, or last seen, before these times."""
@@ -122,11 +126,14 @@ class TokenStore:
             row = connection.execute(api_tokens.insert().values(**values).returning(*_TOKEN.selected_columns)).one()
         return _as_token(row)
 
-    def revoke(self, token_id: int, now: float) -> bool:
-        """Mark a token as revoked; return False if it was already, or does not exist."""
+    def revoke(self, token_id: int, now: float, ended: Revocation) -> bool:
+        """Mark a token as revoked, and tell the other nodes; return False if it was already, or does not exist."""
         query = api_tokens.update().where(api_tokens.c.id == token_id, api_tokens.c.revoked_at.is_(None))
         with self._database.write() as connection:
-            return connection.execute(query.values(revoked_at=now)).rowcount > 0
+            revoked = connection.execute(query.values(revoked_at=now)).rowcount > 0
+            if revoked:
+                record_revocations(self._database, connection, [ended])
+            return revoked
 
     def write_last_used(self, times: Mapping[int, float]) -> None:
         """Record when tokens were last used."""
@@ -160,7 +167,9 @@ _TOKEN = sa.select(
 def _write_times(database: Database, table: sa.Table, column: sa.Column[Any], times: Mapping[int, float]) -> None:
     if not times:
         return
-    statement = table.update().where(table.c.id == sa.bindparam("row")).values({column: sa.bindparam("time")})
+    # Another node may have seen it later.
+    later = sa.or_(column.is_(None), column < sa.bindparam("time"))
+    statement = table.update().where(table.c.id == sa.bindparam("row"), later).values({column: sa.bindparam("time")})
     with database.write() as connection:
         connection.execute(statement, [{"row": row, "time": time} for row, time in times.items()])
 

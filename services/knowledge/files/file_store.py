@@ -70,6 +70,9 @@ class FileStore(Protocol):
     def remove(self, names: Collection[str]) -> None:
         """Delete originals, now or soon; missing ones are no error, and what could not be deleted is swept later."""
 
+    def drop_copies(self, names: Collection[str]) -> None:
+        """Drop what is on this machine of originals that another node has deleted."""
+
     def sweep(self, known: Known) -> int:
         """Delete the originals that nobody knows, and what was left half stored; return how many.
 

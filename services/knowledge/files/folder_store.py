@@ -92,6 +92,9 @@ class FolderStore:
             file.seek(offset)
             return file.read(most)
 
+    def drop_copies(self, names: Collection[str]) -> None:
+        """Nothing: there are none."""
+
     def remove(self, names: Collection[str]) -> None:
         for name in names:
             try:

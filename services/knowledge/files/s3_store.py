@@ -104,6 +104,10 @@ class S3FileStore:
             self._unneeded.append(name)
         self._news.set()
 
+    def drop_copies(self, names: Collection[str]) -> None:
+        for name in names:
+            self._cache.remove(name)
+
     def sweep(self, known: Known) -> int:
         limit = self._bucket.now() - SPARED_SECONDS
         removed = 0

@@ -31,6 +31,7 @@ class VectorSource(Protocol):
     """What is needed of `ChunkStore`."""
 
     def active_ids(self, fingerprint: str | None = None) -> tuple[Ids, Ids]: ...
+    def active_among(self, ids: Ids, fingerprint: str) -> tuple[Ids, Ids]: ...
     def iter_vectors(
         self, ids: NDArray[np.int64], batch: int = 4096, fingerprint: str | None = None
     ) -> Iterator[tuple[Ids, Vectors]]: ...
@@ -150,6 +151,17 @@ class IndexManager:
         if changed:
             self.mark_dirty(removed=True)
 
+    def follow(self, touched: Ids) -> int:
+        """Make those of some chunks what the database says that another node has changed; return how many changed.
+
+        Writers wait meanwhile. `touched` is int64 (n,), ordered; some may be as the database says already.
+        """
+        ids, groups = self._chunks.active_among(touched, self.fingerprint)
+        changed = self.reconcile(self.index, ids, groups, self.fingerprint, among=touched)
+        if changed:
+            self.mark_dirty(removed=len(ids) < len(touched))
+        return changed
+
     def mark_dirty(self, *, removed: bool = False) -> None:
         """Record that the index changed since the last snapshot.
 
@@ -221,16 +233,26 @@ class IndexManager:
         parts = [vectors for _ids, vectors in read if len(vectors)]
         return VectorIndex(dimension, Codec.from_data(np.concatenate(parts)))
 
-    def reconcile(self, index: VectorIndex, ids: Ids, groups: Ids, fingerprint: str) -> int:
-        """Make an index hold exactly `ids` in `groups`; return how many vectors changed."""
+    def reconcile(
+        self, index: VectorIndex, ids: Ids, groups: Ids, fingerprint: str, *, among: Ids | None = None
+    ) -> int:
+        """Make an index hold exactly `ids` in `groups`, of those `among` others; return how many vectors changed."""
         held_ids, held_groups = index.members()
+        if among is not None:
+            of_these = np.isin(held_ids, among, assume_unique=True)
+            held_ids, held_groups = held_ids[of_these], held_groups[of_these]
         gone = np.setdiff1d(held_ids, ids, assume_unique=True)
         index.remove(gone)
         missing = ~np.isin(ids, held_ids, assume_unique=True)
         missing_ids, missing_groups = ids[missing], groups[missing]
         for found, vectors in self._chunks.iter_vectors(missing_ids, fingerprint=fingerprint):
             if len(found):
-                index.add(found, vectors, missing_groups[np.searchsorted(missing_ids, found)])
+                # What others have stored becomes searchable together.
+                of_found = missing_groups[np.searchsorted(missing_ids, found)]
+                index.add(found, vectors, of_found if among is None else -1)
+        if among is not None:
+            for group in np.unique(missing_groups):
+                index.regroup(missing_ids[missing_groups == group], int(group))
         common = np.isin(held_ids, ids, assume_unique=True)
         kept_ids, kept_groups = held_ids[common], held_groups[common]
         wanted = groups[np.searchsorted(ids, kept_ids)]

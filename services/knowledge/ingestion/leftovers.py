@@ -9,6 +9,7 @@ import threading
 
 import structlog
 
+from services.core.claims import ALONE, Claims
 from services.core.database import Database
 from services.core.errors import MillpondError
 from services.core.i18n import _
@@ -22,12 +23,14 @@ log = structlog.get_logger(__name__)
 _HOURS_APART = 6.0
 _RETRY_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
+_CLAIM = "originals sweep"
 
 
 class SharedLeftovers:
     """Sweeps a store that is shared; `warning` says that it belongs to another pond, whose originals stay."""
 
-    def __init__(self, files: FileStore, database: Database) -> None:
+    def __init__(self, files: FileStore, database: Database, claims: Claims = ALONE) -> None:
+        self._claims = claims
         self._files = files
         self._database = database
         self._stopping = threading.Event()
@@ -70,9 +73,15 @@ class SharedLeftovers:
         seconds = 0.0
         while not self._stopping.wait(seconds):
             try:
-                self.sweep()
+                swept = self._sweep_in_turn()
             except (MillpondError, OSError) as error:
                 log.warning("originals not swept", reason=str(error))
-                seconds = _RETRY_SECONDS
-            else:
-                seconds = _HOURS_APART * 3600
+                swept = False
+            seconds = _HOURS_APART * 3600 if swept else _RETRY_SECONDS
+
+    def _sweep_in_turn(self) -> bool:
+        """Sweep unless another node does; return whether that was done. Each has local copies of its own to sweep."""
+        with self._claims.held(_CLAIM) as ours:
+            if ours:
+                self.sweep()
+        return ours

@@ -72,6 +72,7 @@ class ParseStage:
         # Jobs that were active during a crash run one at a time, so that the cause cannot take many down again.
         self._suspects = deque(suspects)
         self._alone_until = time.monotonic() + ALONE_SECONDS
+        self._suspected: list[int] = []  # to be added to them; guarded by the lock of `state`
         self._on_idle = on_idle
         self._claiming = threading.Lock()
         self._waiting = WaitingJobs(state.jobs)  # guarded by `_claiming`
@@ -93,6 +94,11 @@ class ParseStage:
             self._read_anew = self._read_anew or requeued
             self._idle_notified = self._idle_notified and not deleted
             self._state.changed.notify_all()
+
+    def suspect(self, job_ids: Sequence[int]) -> None:
+        """Have jobs run one at a time that were active during a crash, of this node or another one."""
+        with self._state.changed:  # whoever waits for news has the other lock
+            self._suspected.extend(job_ids)
 
     def run(self) -> None:
         """Claim and parse jobs until the pipeline stops."""
@@ -251,6 +257,10 @@ class ParseStage:
             news, anew, check = self._news, self._read_anew, self._check_count
             self._news = self._read_anew = self._check_count = False
             used, self._used = [*self._used, *self._places.newly_used()], []
+            suspected, self._suspected = self._suspected, []
+        if suspected:
+            self._suspects.extend(job_id for job_id in suspected if job_id not in self._suspects)
+            self._alone_until = time.monotonic() + ALONE_SECONDS
         for flow, seconds in used:
             self._waiting.charge(flow, seconds)
         if news or anew:

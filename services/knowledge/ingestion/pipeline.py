@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
 from services.core.actor import SERVICE
 from services.core.admission import Admission
+from services.core.claims import ALONE, Claims
 from services.core.database import Database
-from services.core.errors import MillpondError
+from services.core.errors import ConflictError, MillpondError, NotFoundError
 from services.core.events import EventSink, NullEventSink
 from services.core.settings import Settings
 from services.core.thread_priority import start_low_priority_thread
@@ -24,11 +26,13 @@ from services.knowledge.ingestion.state import PipelineEvents, PipelineState
 from services.knowledge.ingestion.store_stage import StoreStage
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store.intake import (
+    CRASH_LIMIT,
     RevisionPlan,
     begin_rebuild,
     known_originals,
     outdated_documents,
     recover_jobs,
+    suspected_jobs,
 )
 from services.knowledge.store.jobs import JobStore
 from services.knowledge.store.unit_of_work import DocumentWriter
@@ -41,9 +45,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-CRASH_LIMIT = 3
 _PARSE_THREADS = MOST_FILES
 _CLOSE_SECONDS = 30.0
+_OUTDATED = "documents of another model"
 
 
 class Ingestion:
@@ -66,7 +70,9 @@ class Ingestion:
         crash_limit: int = CRASH_LIMIT,
         reporter: EventSink | None = None,
         admission: Admission | None = None,
+        claims: Claims = ALONE,
     ) -> None:
+        self._claims = claims
         self.board = ProgressBoard()
         self.writer = DocumentWriter(database, files, index_manager, self.board)
         self.job_store = JobStore(database)
@@ -82,7 +88,7 @@ class Ingestion:
         self._embed_stage = EmbedStage(self._state, embedder)
         self._threads: list[threading.Thread] = []
         self._idle_listeners: list[Callable[[], None]] = []
-        self._leftovers = SharedLeftovers(files, database)
+        self._leftovers = SharedLeftovers(files, database, claims)
 
     def start(self) -> None:
         """Recover from a crash, if there was one, then start to process the queue."""
@@ -149,6 +155,20 @@ class Ingestion:
             self._parse_stage.wake(deleted=deleted, requeued=requeued)
         self.board.mark_changed()
 
+    def recover_taken(self) -> None:
+        """Go on with what a node was doing that this one has taken over."""
+        self.writer.find_left_over()
+        if self._parse_stage is not None:
+            self._parse_stage.suspect(suspected_jobs(self._database))
+        self.wake(requeued=True)
+
+    def drop_taken(self) -> None:
+        """Drop what this node was doing: another one has taken it over meanwhile."""
+        with self._state.changed:
+            held = list(self._state.active)
+        self.abandon(held)
+        self.writer.read_anew()
+
     def abandon(self, job_ids: list[int]) -> None:
         """Drop the tasks of jobs that were cancelled, superseded or deleted in the database."""
         for job_id in job_ids:
@@ -182,12 +202,20 @@ class Ingestion:
         return self._files.outage() or self._leftovers.warning
 
     def _queue_outdated(self, fingerprint: str) -> None:
-        """Queue documents whose vectors another embedding model made: dense search does not find them."""
-        documents = outdated_documents(self._database, fingerprint)
+        """Queue documents whose vectors another embedding model made: dense search does not find them.
+
+        Left to another node that does it just now; what it has queued is no longer among them.
+        """
+        with self._claims.held(_OUTDATED) as ours:
+            if ours:
+                self._queue_documents(outdated_documents(self._database, fingerprint))
+
+    def _queue_documents(self, documents: list[int]) -> None:
         limit = self._settings.queue_limit + len(documents)
         plan = RevisionPlan.from_settings(self._settings, queue_limit=limit, owner=SERVICE.name)
         for document_id in documents:
-            with self.writer.transaction() as unit:
+            # Deleted or replaced meanwhile, by another node.
+            with suppress(NotFoundError, ConflictError), self.writer.transaction() as unit:
                 begin_rebuild(unit.connection, document_id, JobKind.REEMBED, plan)
         if documents:
             log.info("documents queued for re-embedding: another model made their vectors", documents=len(documents))

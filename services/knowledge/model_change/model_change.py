@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from services.core.actor import Actor, Permission
 from services.core.admission import Admission
 from services.core.auditing import Action, Target, TargetKind
+from services.core.claims import ALONE, Claims
 from services.core.database import Database
 from services.core.errors import ConflictError
 from services.core.events import EventKind, EventSink, NullEventSink
@@ -18,7 +19,7 @@ from services.core.memory_report import MemoryReport
 from services.knowledge.files.file_store import FileStore
 from services.knowledge.model_change.cost import change_brings, change_cost, facts_of, weight_bytes
 from services.knowledge.model_change.model_choice import ModelChoice
-from services.knowledge.model_change.types import ChangeStage, ModelChangeStatus, ModelFacts
+from services.knowledge.model_change.types import ChangeStage, ModelChangeStatus, ModelFacts, NodesBeside
 from services.knowledge.model_change.worker import ChangeWorker
 from services.knowledge.store.model_changes import ChangeState, CorpusModel, ModelChangeStore
 
@@ -51,8 +52,11 @@ class ModelChange:
         *,
         reporter: EventSink | None = None,
         admission: Admission | None = None,
+        claims: Claims = ALONE,
+        nodes: NodesBeside | None = None,
     ) -> None:
-        """`load` returns the coming model."""
+        """`load` returns the coming model; it is changed to while no other node works (`nodes`)."""
+        self._nodes = nodes or NodesBeside()
         self._store = ModelChangeStore(database)
         self._serving = serving
         self._ingestion = ingestion
@@ -73,6 +77,8 @@ class ModelChange:
             self._weight_bytes,
             self._reporter,
             self._admission,
+            claims,
+            self._nodes,
         )
 
     def start_worker(self) -> None:
@@ -156,7 +162,7 @@ class ModelChange:
 
         Raises:
             ForbiddenError: `actor` may not configure the service.
-            ConflictError: there is no other model, or the change is running already.
+            ConflictError: there is no other model, the change is running already, or other nodes are.
         """
         return self._decide(
             actor,
@@ -203,6 +209,8 @@ class ModelChange:
         self, actor: Actor, state: ChangeState, allowed: frozenset[ChangeState], action: str, refusal: str
     ) -> ModelChangeStatus:
         actor.require(Permission.CONFIGURE, action)
+        if state is ChangeState.RUNNING:
+            self._nodes.require_alone(_("The embedding model cannot be changed"))
         with self._deciding, self._ingestion.writer.exclusively():  # never during the switch
             coming = self._require()
             if coming.state not in allowed:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class NodesBeside:
+    """What a change asks and tells the other nodes; by default there are none.
+
+    `names` returns those that work, in words; `require_alone` raises ConflictError where there are some, with what
+    cannot be done beside them; `on_changed` hears the fingerprint of the model that answers now.
+    """
+
+    names: Callable[[], str] = lambda: ""
+    require_alone: Callable[[str], None] = lambda _what: None
+    on_changed: Callable[[str], None] = lambda _fingerprint: None
 
 
 class ChangeStage(StrEnum):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.core.admission import Admission, Reservation
+from services.core.claims import Claims
 from services.core.database import Database
 from services.core.errors import CancelledError, ConflictError, MillpondError, StorageError, UnavailableError
 from services.core.events import Counter, EventKind, EventSink
@@ -24,6 +25,7 @@ from services.core.memory_report import MemoryReport
 from services.core.thread_priority import start_low_priority_thread
 from services.knowledge.files.file_store import FileStore
 from services.knowledge.ingestion.embed_stage import CHUNK_BYTES, FORWARD_PASS_BYTES
+from services.knowledge.model_change.types import NodesBeside
 from services.knowledge.store.chunks import ChunkStore
 from services.knowledge.store.model_changes import ChangeState, CorpusModel, ModelChangeStore, switch
 from services.knowledge.store.unit_of_work import renew_version
@@ -46,6 +48,7 @@ _RATE_SHARE = 0.2
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 30.0
+_CLAIM = "change of the embedding model"
 _STARTED = frozenset({ChangeState.RUNNING, ChangeState.PAUSED, ChangeState.FAILED})
 
 
@@ -65,7 +68,11 @@ class ChangeWorker:
         expected_bytes: int,
         reporter: EventSink,
         admission: Admission,
+        claims: Claims,
+        nodes: NodesBeside,
     ) -> None:
+        self._claims = claims
+        self._nodes = nodes
         self._database = database
         self._store = store
         self._files = files
@@ -169,7 +176,14 @@ class ChangeWorker:
                     self._woken.wait(_POLL_SECONDS if self.reason else None)
 
     def _step(self) -> bool:
-        """Do the next of what there is to do; return whether something was done."""
+        """Do the next of what there is to do, unless another node does; return whether something was done."""
+        with self._claims.held(_CLAIM) as ours:
+            if ours:
+                return self._work()
+        self.reason = _("Another node works on it.")
+        return False
+
+    def _work(self) -> bool:
         coming = self._store.coming()
         kept = coming.fingerprint if coming is not None and coming.state in _STARTED else ""
         self.tidying = self._store.tidy(self._serving.fingerprint, kept)
@@ -204,6 +218,10 @@ class ChangeWorker:
         """Return why nothing is done at present, "" where nothing is in the way."""
         if self._admission.pause_seconds:
             return _("Memory is short, or ingestion was slowed down; the change goes on by itself.")
+        if names := self._nodes.names():
+            return _("Other nodes are running ({names}); the change goes on by itself when they have ended.").format(
+                names=names
+            )
         return self._files.shortage()
 
     def _loaded(self, coming: CorpusModel) -> Embedder:
@@ -307,11 +325,14 @@ class ChangeWorker:
             ids, groups = store.searchable_ids()
             self._index.reconcile(self._beside, ids, groups, fingerprint)
             with self._database.write() as connection:
+                if self._nodes.names():
+                    return  # one has joined meanwhile; in this transaction none can
                 switch(connection, coming)
                 renew_version(connection)
             self._index.adopt(self._beside, fingerprint)
             before = self._serving.replace(model)
             self._parser.use_tokenizer(model.tokenizer_file, model.max_tokens)
+            self._nodes.on_changed(fingerprint)
         self._model = self._beside = None
         self.rate, self._last = None, 0.0
         while not self._serving.wait_unused(before, _POLL_SECONDS) and not self._stopping.is_set():

@@ -16,7 +16,7 @@ import math
 import random
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from services.core.database import Database
 from services.knowledge.retrieval.library_scales import CHANGED_SHARE, DOCUMENTS_SAMPLED, LibraryScales
 from services.knowledge.store.chunks import ChunkStore
-from services.knowledge.store.trust import Measured, MeasuredTrust, TrustStore
+from services.knowledge.store.trust import TRUST, Measured, MeasuredTrust, TrustStore
 from services.knowledge.text.kinds import TextKind, unreadable_share
 from services.knowledge.text.scripts import letters_of, script_shares
 from services.knowledge.text.sentences import sentences
@@ -81,6 +81,7 @@ class LanguageTrust:
         self._chunks = chunks
         self._embedder = embedder
         self._measured: tuple[str, dict[Measured, MeasuredTrust]] | None = None  # of which model
+        self._forgotten = 0
         self._measured_sizes: tuple[str, dict[int, int]] = ("", {})
         self._measuring = threading.Lock()
         self.scales = LibraryScales(chunks)
@@ -155,8 +156,21 @@ class LanguageTrust:
     def _known(self, model: str) -> dict[Measured, MeasuredTrust]:
         known = self._measured
         if known is None or known[0] != model:
-            self._measured = known = (model, self._store.load(model))
+            forgotten = self._forgotten
+            known = (model, self._store.load(model))
+            if forgotten == self._forgotten:  # else another node has measured meanwhile
+                self._measured = known
         return known[1]
+
+    def follow(self, told: Iterable[Collection[str]]) -> None:
+        """Forget what was measured where another node has measured anew, told with `Topic.SETTINGS`."""
+        if any(TRUST in names for names in told):
+            self.forget()
+
+    def forget(self) -> None:
+        """Read what is measured from the database again: another node has measured."""
+        self._forgotten += 1
+        self._measured = None
 
     def _expected(self, encoder: TextEncoder, script: str, letters: str) -> float:
         """Return the trust in a script before it is measured: the tokenizer's prior, or how well the model knows that

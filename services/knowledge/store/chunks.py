@@ -125,6 +125,19 @@ class ChunkStore:
         """
         return indexed_ids(self._database, None if fingerprint is None else revisions.c.fingerprint == fingerprint)
 
+    def active_among(self, ids: Ids, fingerprint: str) -> tuple[Ids, Ids]:
+        """Return (ids, groups) as `active_ids` of those of the given chunks that belong in the index of a model."""
+        with self._database.reading():
+            parts = [
+                indexed_ids(self._database, sa.and_(revisions.c.fingerprint == fingerprint, WANTED), id_list(part))
+                for part in _parts(ids.tolist())
+            ]
+        if not parts:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        found, groups = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.argsort(found, kind="stable")
+        return found[order], groups[order]
+
     def vectors(self, ids: Sequence[int] | Ids, fingerprint: str | None = None) -> tuple[Ids, Vectors]:
         """Return (ids, vectors) in the order asked for: int64 (n,) and float32 (n, d), normalised.
 
@@ -219,8 +232,10 @@ class ChunkStore:
                 yield [(row[0], row[1]) for row in connection.execute(query)]
 
 
-def indexed_ids(database: Database, condition: sa.ColumnElement[bool] | None = None) -> tuple[Ids, Ids]:
-    """Return (ids, groups) as `ChunkStore.active_ids`, of the chunks whose revisions meet a condition."""
+def indexed_ids(
+    database: Database, condition: sa.ColumnElement[bool] | None = None, values: Mapping[str, Any] | None = None
+) -> tuple[Ids, Ids]:
+    """Return (ids, groups) as `ChunkStore.active_ids`, of the chunks that meet a condition with the bound `values`."""
     group = sa.case((documents.c.enabled, documents.c.collection_id), else_=-1)
     query = (
         sa.select(chunks.c.id, group)
@@ -230,7 +245,7 @@ def indexed_ids(database: Database, condition: sa.ColumnElement[bool] | None = N
     if condition is not None:
         query = query.join(revisions, revisions.c.id == documents.c.active_revision_id).where(condition)
     with database.read() as connection:
-        rows = connection.execute(query.execution_options(yield_per=10_000))
+        rows = connection.execute(query.execution_options(yield_per=10_000), values or {})
         flat = np.fromiter((value for row in rows for value in row), dtype=np.int64)
     pairs = flat.reshape(-1, 2)
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]

@@ -25,6 +25,7 @@ from services.knowledge.store.jobs import (
     UNFINISHED_STATES,
     WORKING,
     count_unfinished,
+    of_node,
     requeue,
     supersede,
 )
@@ -33,6 +34,10 @@ from services.knowledge.store.tables import chunks, documents, jobs, recognized_
 from services.knowledge.types import JobKind
 
 MOST_OWNER = 255  # characters of an owner's name that are kept
+
+
+# A file that so many ends of the process interrupted is not tried again by itself.
+CRASH_LIMIT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,40 +302,63 @@ class RecoveryResult:
 
 
 def recover_jobs(database: Database, crash_limit: int) -> RecoveryResult:
-    """Queue interrupted jobs again, fail those interrupted by `crash_limit` crashes, delete incomplete revisions."""
+    """Queue interrupted jobs again, fail those interrupted by `crash_limit` crashes, delete incomplete revisions.
+
+    As a node of several this recovers what the node itself was working on.
+    """
     with database.write() as connection:
-        interrupted = connection.execute(
-            sa.select(jobs.c.id, jobs.c.crashes).where(jobs.c.state == WORKING).order_by(jobs.c.id)
-        ).all()
-        failed: list[int] = []
-        for job_id, crashes in interrupted:
-            outcome: dict[str, object] = {"state": QUEUED}
-            if crashes + 1 >= crash_limit:
-                failed.append(job_id)
-                outcome = {
-                    "state": FAILED,
-                    "error": plural(
-                        "Millpond was killed {count} time while it processed this file.",
-                        "Millpond was killed {count} times while it processed this file.",
-                        crashes + 1,
-                    ),
-                    "hint": _("If the file was not the cause, retry it; otherwise save it in another format."),
-                    "finished_at": datetime.now(UTC),
-                }
-            connection.execute(jobs.update().where(jobs.c.id == job_id).values(crashes=crashes + 1, **outcome))
-        query = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, jobs.c.crashes > 0).order_by(jobs.c.id)
-        suspects = list(connection.execute(query).scalars())
-        incomplete = (
-            sa.select(revisions.c.id)
-            .outerjoin(documents, documents.c.active_revision_id == revisions.c.id)
-            .where(documents.c.id.is_(None))
+        failed = requeue_interrupted(connection, database.node, crash_limit)
+        swept = sweep_incomplete(connection)
+    return RecoveryResult(suspected_jobs(database), failed, swept)
+
+
+def requeue_interrupted(connection: Connection, node: int, crash_limit: int) -> list[int]:
+    """Queue the jobs again that a node was working on when it ended, or fail them; return those that failed."""
+    interrupted = connection.execute(
+        sa.select(jobs.c.id, jobs.c.crashes).where(jobs.c.state == WORKING, of_node(node)).order_by(jobs.c.id)
+    ).all()
+    failed: list[int] = []
+    for job_id, crashes in interrupted:
+        outcome: dict[str, object] = {"state": QUEUED}
+        if crashes + 1 >= crash_limit:
+            failed.append(job_id)
+            outcome = {
+                "state": FAILED,
+                "error": plural(
+                    "Millpond was killed {count} time while it processed this file.",
+                    "Millpond was killed {count} times while it processed this file.",
+                    crashes + 1,
+                ),
+                "hint": _("If the file was not the cause, retry it; otherwise save it in another format."),
+                "finished_at": datetime.now(UTC),
+            }
+        connection.execute(jobs.update().where(jobs.c.id == job_id).values(crashes=crashes + 1, **outcome))
+    return failed
+
+
+def suspected_jobs(database: Database) -> list[int]:
+    """Return the queued jobs that were active during a crash."""
+    query = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, jobs.c.crashes > 0).order_by(jobs.c.id)
+    with database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def sweep_incomplete(connection: Connection) -> int:
+    """Delete what was written of revisions that nobody works on and that are not active; return how many chunks."""
+    incomplete = (
+        sa.select(revisions.c.id)
+        .outerjoin(documents, documents.c.active_revision_id == revisions.c.id)
+        .where(
+            documents.c.id.is_(None),
+            ~sa.exists().where(jobs.c.revision_id == revisions.c.id, jobs.c.state == WORKING),
         )
-        for revision_id in connection.execute(incomplete.where(revisions.c.terms_indexed > 0)).scalars().all():
-            drop_early_terms(connection, revision_id)
-        swept = connection.execute(chunks.delete().where(chunks.c.revision_id.in_(incomplete))).rowcount
-        connection.execute(sections.delete().where(sections.c.revision_id.in_(incomplete)))
-        connection.execute(recognized_pages.delete().where(recognized_pages.c.revision_id.in_(incomplete)))
-    return RecoveryResult(suspects, failed, swept)
+    )
+    for revision_id in connection.execute(incomplete.where(revisions.c.terms_indexed > 0)).scalars().all():
+        drop_early_terms(connection, revision_id)
+    swept = connection.execute(chunks.delete().where(chunks.c.revision_id.in_(incomplete))).rowcount
+    connection.execute(sections.delete().where(sections.c.revision_id.in_(incomplete)))
+    connection.execute(recognized_pages.delete().where(recognized_pages.c.revision_id.in_(incomplete)))
+    return swept
 
 
 def outdated_documents(database: Database, fingerprint: str) -> list[int]:

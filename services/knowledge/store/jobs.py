@@ -56,7 +56,11 @@ _WAITING = (
 )
 _COUNT_QUEUED = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state == QUEUED)
 _TO_CLAIM = _QUEUED_JOBS.where(jobs.c.id == sa.bindparam("job"))
-_BEGIN = jobs.update().where(jobs.c.id == sa.bindparam("job")).values(state=WORKING, run=jobs.c.run + 1)
+_BEGIN = (
+    jobs.update()
+    .where(jobs.c.id == sa.bindparam("job"))
+    .values(state=WORKING, run=jobs.c.run + 1, node=sa.bindparam("by"))
+)
 _HOLDS = sa.select(jobs.c.id).where(
     jobs.c.id == sa.bindparam("job"), jobs.c.run == sa.bindparam("held_run"), jobs.c.state == WORKING
 )
@@ -133,7 +137,7 @@ class JobStore:
             row = connection.execute(_TO_CLAIM, {"job": job_id}).one_or_none()
             if row is None:
                 return None
-            connection.execute(_BEGIN, {"job": row.id})
+            connection.execute(_BEGIN, {"job": row.id, "by": self._database.node or None})
             if row.run:
                 drop_content(connection, row.revision_id)  # an earlier run may not have cleaned up: disk full
             source, source_name = _same_work(connection, row, fingerprint)
@@ -241,12 +245,20 @@ class JobStore:
     def requeue_active(self) -> None:
         """Return the active jobs to the queue, at an orderly stop."""
         with self._database.write() as connection:
-            connection.execute(jobs.update().where(jobs.c.state == WORKING).values(state=QUEUED))
+            own = jobs.c.state == WORKING, of_node(self._database.node)
+            connection.execute(jobs.update().where(*own).values(state=QUEUED))
 
     def unfinished(self) -> int:
         """Return how many jobs are queued or active."""
         with self._database.read() as connection:
             return count_unfinished(connection)
+
+
+def of_node(node: int) -> sa.ColumnElement[bool]:
+    """Return the condition for jobs of a node; 0: of all, because there is one process alone."""
+    if not node:
+        return sa.true()
+    return sa.or_(jobs.c.node == node, jobs.c.node.is_(None))
 
 
 def still_holds(connection: Connection, claim: Claim) -> bool:

@@ -173,6 +173,8 @@ jobs = sa.Table(
     sa.Column("batch", sa.String(64), nullable=False, server_default=""),
     # The collections that its owner may read, whose chunks may be copied for it, as a JSON list; null means all.
     sa.Column("readable", sa.JSON(none_as_null=True)),
+    # The node that works on it, or did last; null where there is one process alone.
+    sa.Column("node", WHOLE),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("finished_at", UtcDateTime),
     sqlite_autoincrement=True,

@@ -49,7 +49,9 @@ class TermErasure:
             with self._database.write() as connection:
                 done = lexical_index(connection).merge(connection, pages)
                 if done:
-                    connection.execute(_ADD, {"count": -rows})
+                    # No more than there are: another node may have erased them, too.
+                    left = int(connection.scalar(_COUNT) or 0)
+                    connection.execute(_ADD, {"count": -min(rows, left)})
             if done:
                 return True
             if stop():
@@ -63,5 +65,7 @@ class TermErasure:
             if connection.scalar(_COUNT) is not None:
                 return
         with self._database.write() as connection:
+            if connection.scalar(_COUNT) is not None:
+                return  # another node was quicker
             left = lexical_index(connection).may_have_removed(connection)
             connection.execute(counters.insert().values(name=_NAME, value=int(left)))

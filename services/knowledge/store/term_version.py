@@ -71,6 +71,8 @@ class TermRebuild:
         began = time.monotonic()
         while not cancelled() and time.monotonic() - began < seconds:
             with self._database.write() as connection:
+                if _counter(connection, _VERSION) == TERMS_VERSION:
+                    return True  # another node has done the rest
                 if not self._batch(connection):
                     _set_counter(connection, _VERSION, TERMS_VERSION)
                     connection.execute(counters.delete().where(counters.c.name == _POSITION))

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from services.core.database import Database
+from services.core.database.change_log import Topic, record
 from services.knowledge.store.tables import embedder_trust
 from services.knowledge.text.kinds import TextKind
+
+# What other nodes are told has changed.
+TRUST = "embedder trust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,4 @@ class TrustStore:
             connection.execute(embedder_trust.delete().where(embedder_trust.c.fingerprint == fingerprint))
             if rows:
                 connection.execute(embedder_trust.insert(), rows)
+            record(self._database, connection, Topic.SETTINGS, [TRUST])

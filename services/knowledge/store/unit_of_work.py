@@ -10,10 +10,11 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from services.core.database import Database
+from services.core.database.change_log import Topic, newest, record
 from services.core.errors import DatabaseAwayError
 from services.knowledge.files.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
@@ -63,6 +65,11 @@ class UnitOfWork:
         self.gone |= removal.gone
         self.homes |= removal.homes
 
+    def touched(self) -> list[NDArray[np.int64]]:
+        """Return the chunks of which the indexes of other nodes are behind after the commit."""
+        switched = [ids for switch in self.switches for ids in (switch.added, switch.removed)]
+        return [*self.removed, *(regrouping.ids for regrouping in self.regroupings), *switched]
+
     @property
     def removes(self) -> bool:
         """Whether content that was searchable is gone after the commit."""
@@ -74,11 +81,13 @@ class Gone:
     """What is gone with a commit: documents with the collections that they were in, both by id, and those of their
     names that no other document bears.
 
-    Without either it is the text of a document that was replaced by another version.
+    Without either it is the text of a document that was replaced by another version. `elsewhere`: another node deleted
+    it, and erases what all nodes share.
     """
 
     documents: Mapping[int, int] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 class DocumentWriter:
@@ -111,9 +120,11 @@ class DocumentWriter:
                     unit.dropped.append(revision)
 
     def find_left_over(self) -> None:
-        """Find what a kill has left, at the start."""
+        """Find what a kill has left, at the start and when another node was taken over."""
         with self._database.read() as connection:
-            self._left_over.extend(left_over_revisions(connection))
+            found = left_over_revisions(connection)
+        with self._lock:
+            self._left_over.extend(revision for revision in found if revision not in self._left_over)
 
     def on_gone(self, listener: Callable[[Gone], None]) -> None:
         """Call `listener` after each commit with which content is gone, so that others erase what they have of it."""
@@ -137,6 +148,7 @@ class DocumentWriter:
                     names = {*unit.gone.values()}
                     gone = Gone(unit.homes, (*sorted(names - names_in_use(connection, names)),))
                     renew_version(connection)
+                    self._tell_others(connection, unit, gone)
                 self._update_index(unit)
             except DatabaseAwayError:
                 self.version.unsure = True  # whether it was committed, or how far the index has followed
@@ -146,6 +158,38 @@ class DocumentWriter:
             for listener in self._listeners:
                 listener(gone)
         self._board.mark_changed()
+
+    def follow(self, told: Sequence[Any]) -> None:
+        """Have the index follow what other nodes have told with `Topic.INDEX`; some of it may be known already."""
+        touched = ids_of(chain.from_iterable(each["chunks"] for each in told))
+        with self._lock, self.version.changing():
+            self._read_anew_if_unsure()
+            if len(touched):
+                self._index_manager.follow(touched)
+        self._files.drop_copies([name for each in told for name in each["files"]])
+        gone = [each["gone"] for each in told if each["gone"] is not None]
+        for documents, names in gone:
+            for listener in self._listeners:
+                listener(Gone({int(document): home for document, home in documents}, tuple(names), elsewhere=True))
+        self._board.mark_changed()
+
+    def read_anew(self) -> None:
+        """Make the index what the database says: this node has missed what others did."""
+        self.version.unsure = True
+        self.settle()
+
+    def _tell_others(self, connection: Connection, unit: UnitOfWork, gone: Gone) -> None:
+        if not self._database.node:
+            return
+        content = {
+            "chunks": runs_of(unit.touched()),
+            "gone": [[*gone.documents.items()], [*gone.names]] if unit.removes else None,
+            "files": [*unit.unneeded, *chain.from_iterable(switch.unneeded for switch in unit.switches)],
+        }
+        if any(content.values()):
+            record(self._database, connection, Topic.INDEX, content)
+        elif not unit.hidden:
+            record(self._database, connection, Topic.QUEUE)
 
     def settle(self) -> None:
         """Make the index what the database says, where the database went away in the middle of a change."""
@@ -199,10 +243,14 @@ class DocumentWriter:
 
 
 class LibraryVersion:
-    """The version of the library's content; thread-safe. Shared by all writers of a database in this process."""
+    """The version of the library's content; thread-safe. Shared by all writers of a database in this process.
+
+    `followed` returns the last change of other nodes that the index has followed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.followed: Callable[[], int] = lambda: 0
         self._lock = threading.Lock()
         self._changing = 0
         self.unsure = False  # whether index and database agree
@@ -211,8 +259,11 @@ class LibraryVersion:
         """Return the version of the present state, None while index or file store still follow a change."""
         if self._changing or self.unsure:
             return None
+        node = self._database.node
         with self._database.read() as connection:
             found = connection.scalar(sa.select(counters.c.value).where(counters.c.name == _NAME))
+            if node and newest(connection, topic=Topic.INDEX, besides=node) > self.followed():
+                return None
         # A change that started meanwhile may be visible in the database, but not yet in the index.
         return None if self._changing or self.unsure else int(found or 0)
 
@@ -226,6 +277,25 @@ class LibraryVersion:
         finally:
             with self._lock:
                 self._changing -= 1
+
+
+def runs_of(ids: Sequence[NDArray[np.int64]]) -> list[list[int]]:
+    """Return first and last id of each run of chunks: those of a document have ids in a row."""
+    if not ids:
+        return []
+    ordered = np.unique(np.concatenate(ids))
+    if not len(ordered):
+        return []
+    breaks = np.flatnonzero(np.diff(ordered) != 1)
+    firsts = ordered[np.concatenate([[0], breaks + 1])]
+    lasts = ordered[np.concatenate([breaks, [len(ordered) - 1]])]
+    return [[int(first), int(last)] for first, last in zip(firsts, lasts, strict=True)]
+
+
+def ids_of(runs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
+    """Return the ids in runs, ordered, each once."""
+    parts = [np.arange(first, last + 1, dtype=np.int64) for first, last in runs]
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
 
 def renew_version(connection: Connection) -> None:

@@ -24,6 +24,7 @@ from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.knowledge.embedding import Embedder
 from services.knowledge.model_change.types import ChangeStage, ModelChangeStatus
+from services.nodes.pond_nodes import Nodes
 from tests.databases import database_settings
 from tests.events import RecordingEventSink
 from tests.servers import eventually
@@ -36,7 +37,9 @@ PARAGRAPHS = 6
 class Pond:
     """What is behind pages and API over a folder, without platform and chat; without `work` no change is worked on."""
 
-    def __init__(self, folder: Path, model: str = "", *, work: bool = True, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, model: str = "", *, work: bool = True, nodes: Nodes | None = None, **settings: Any
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = Settings(
             data_dir=folder,
@@ -63,6 +66,7 @@ class Pond:
             self.events,
             self.admission,
             self._closing,
+            nodes,
         )
         self.change = self.knowledge.model_change
         self.knowledge.ingestion.start()

@@ -1,0 +1,53 @@
+"""What an operator does about another node: taking it over, forgetting it. Both say before what follows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NoReturn
+
+from console.ui.current_actor import page_actor
+from console.ui.shared.dialogs import confirm
+from console.ui.shared.formatting import shorten
+from services.app.container import Services
+from services.app.listed_nodes import shared_nodes
+from services.core.i18n import _
+from services.nodes.types import Node
+
+_LONGEST = 60
+
+
+def confirm_take_over(services: Services, node: Node) -> NoReturn:
+    """Ask, then take a node over."""
+    confirm(
+        _("Take over the node {name}?").format(name=shorten(node.name, _LONGEST)),
+        (
+            _("Files that it is working on are begun again by the other nodes. No document is lost."),
+            _("What it has not finished writing is refused: answers in progress there break off."),
+            _("If it still runs, it joins again by itself within seconds. To end it, stop it on its machine."),
+        ),
+        _("Take over"),
+        partial(_take_over, services, node),
+    )
+
+
+def confirm_forgetting(services: Services, node: Node) -> NoReturn:
+    """Ask, then forget a node that has ended."""
+    confirm(
+        _("Forget the node {name}?").format(name=shorten(node.name, _LONGEST)),
+        (
+            _("It has ended and goes from this list. Nothing of the documents changes."),
+            _("It is here again when it is started again."),
+        ),
+        _("Forget"),
+        partial(_forget, services, node),
+    )
+
+
+def _take_over(services: Services, node: Node) -> str:
+    shared_nodes(services).take_over(page_actor(services), node.number)
+    return _("The node {name} was taken over.").format(name=shorten(node.name, _LONGEST))
+
+
+def _forget(services: Services, node: Node) -> str:
+    shared_nodes(services).forget(page_actor(services), node.number)
+    return _("The node {name} was forgotten.").format(name=shorten(node.name, _LONGEST))

@@ -1,0 +1,106 @@
+"""The page "Nodes": a card for each node that shares the database, with what can be done about it."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from console.navigation import PageName, page
+from console.ui.current_actor import disabled_reason
+from console.ui.error_boundary import guarded, rerun_for_notices
+from console.ui.nodes.node_actions import confirm_forgetting, confirm_take_over
+from console.ui.nodes.node_words import (
+    budget_text,
+    condition,
+    course_text,
+    lag_text,
+    lease_text,
+    memory_text,
+    state_text,
+    verdict_text,
+)
+from console.ui.shared.formatting import escape, plain
+from console.ui.shared.heartbeat import heartbeat
+from services.app.container import Services
+from services.app.listed_nodes import listed_nodes
+from services.core.i18n import _
+from services.nodes.types import Node
+
+_PERIOD_SECONDS = 2.0
+
+
+@st.fragment
+@guarded
+def nodes_view(services: Services) -> None:
+    """Draw the nodes and keep them up to date."""
+    heartbeat("nodes", _PERIOD_SECONDS)  # first: while the database is away the page goes on looking
+    rerun_for_notices()
+    if services.nodes is None:
+        st.info(
+            _("Several nodes need PostgreSQL: docs/nodes.md says what they give and what each of them needs."),
+            title=_("This process serves its pond alone."),
+            icon=":material/hub:",
+        )
+        return
+    nodes = listed_nodes(services)
+    if len(nodes) == 1:
+        st.caption(escape(_("This is the only node; docs/nodes.md tells how to start another one.")))
+    for node in sorted(nodes, key=lambda each: not each.alive):
+        with st.container(border=True, key=f"node-{node.number}"):
+            _card(services, node)
+
+
+def _card(services: Services, node: Node) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        own = f" :blue-badge[{escape(_('this node'))}]" if node.own else ""
+        state = f":{condition(node).value}-badge[{escape(state_text(node))}]"
+        st.markdown(f"**{escape(node.name)}** {state}{own}", width="content")
+        _actions(services, node)
+    if node.alive:
+        facts = [
+            (_("RSS"), memory_text(node)),
+            (_("Verdict"), verdict_text(node)),
+            (_("Memory budget"), budget_text(node)),
+            (_("Index"), lag_text(node)),
+            (_("Version"), plain(node.version) or "–"),
+        ]
+        if claimed := lease_text(node):
+            facts.append((_("Does alone"), claimed))
+        st.markdown(" · ".join(f"{escape(name)}: {escape(value)}" for name, value in facts))
+    st.caption(escape(course_text(node)))
+
+
+def _actions(services: Services, node: Node) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right", width="content"):
+        if node.own:
+            st.page_link(page(PageName.BUDGET), label=_("Restart this node"), icon=":material/restart_alt:")
+            return
+        why = disabled_reason(services)
+        if not node.alive:
+            if st.button(
+                _("Forget"), key=f"node-forget-{node.number}", type="tertiary", disabled=why is not None, help=why
+            ):
+                confirm_forgetting(services, node)
+            return
+        if _opens_here(node.url):
+            address = f"{node.url}{services.settings.base_path}/{PageName.NODES}"
+            st.link_button(_("Its own pages"), address, type="tertiary", icon=":material/open_in_new:")
+        if st.button(
+            _("Take over"), key=f"node-take-over-{node.number}", type="tertiary", disabled=why is not None, help=why
+        ):
+            confirm_take_over(services, node)
+
+
+def _opens_here(url: str) -> bool:
+    """Return whether a node's address can lead there from the browser: one of its own machine leads nowhere else."""
+    return not _is_loopback(url) or _is_loopback(str(st.context.url or ""))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"

@@ -1,0 +1,33 @@
+"""What one process at a time may do, where several serve one pond: each part asks for a claim by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Claims(Protocol):
+    """Gives claims; thread-safe."""
+
+    def held(self, name: str) -> AbstractContextManager[bool]:
+        """Hold a claim while the block runs; it yields whether it is ours: False where another node has it."""
+
+    def owner(self, name: str) -> str:
+        """Return the name of the node that has a claim, "" for none."""
+
+
+class Alone:
+    """The claims of a process that serves its pond alone: all of them are its own."""
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[bool]:  # noqa: ARG002 - there is nobody else
+        """Yield True."""
+        yield True
+
+    def owner(self, name: str) -> str:  # noqa: ARG002 - there is nobody else
+        """Return ""."""
+        return ""
+
+
+ALONE = Alone()

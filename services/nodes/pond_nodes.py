@@ -1,0 +1,130 @@
+"""The nodes of a pond, as this one of them sees and acts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from services.core.actor import Actor, Permission
+from services.core.auditing import Action, Target, TargetKind
+from services.core.database import Database
+from services.core.errors import ConflictError, NotFoundError
+from services.core.events import EventSink
+from services.core.i18n import _
+from services.nodes.follower import Follower
+from services.nodes.membership import Membership
+from services.nodes.store.lease_store import LeaseStore
+from services.nodes.store.node_store import NodeStore
+from services.nodes.types import Node, NodeState
+
+
+class Nodes:
+    """This process as one of several nodes. Thread-safe; parts register with `follower` and `membership`.
+
+    Who may do what is followed by `access`, beside `follower`: nobody keeps a right while an index follows much.
+    """
+
+    def __init__(self, database: Database, store: NodeStore, membership: Membership) -> None:
+        """Join.
+
+        Raises:
+            ConflictError: a node of this name is running, or what all nodes must have alike differs.
+            UnavailableError: the database does not answer.
+        """
+        self._store = store
+        self._reporter: EventSink | None = None
+        self.membership = membership
+        joined = membership.join()
+        self.follower = Follower(database, after=joined)
+        self.access = Follower(database, after=joined)
+        self.claims = LeaseStore(database)
+
+    def start(self, report: Callable[[], Mapping[str, Any]], reporter: EventSink) -> None:
+        """Begin to beat; `report` returns what this node tells of itself."""
+        self._reporter = reporter
+        self.membership.start(lambda: self.follower.applied, report, reporter)
+
+    def follow(self) -> None:
+        """Follow what others have changed since this node joined, and go on: everything that follows is registered.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        while self.follower.follow():
+            pass
+        self.follower.start()
+
+    def all(self) -> list[Node]:
+        """Return all nodes that were ever there, by name."""
+        return self._store.all(self.membership.number)
+
+    def others(self) -> list[Node]:
+        """Return the other nodes that work."""
+        return [node for node in self.all() if node.alive and not node.own]
+
+    def require_alone(self, what: str) -> None:
+        """Return if no other node works.
+
+        Raises:
+            ConflictError: one does; `what` says what cannot be done beside it.
+        """
+        others = self.others()
+        if others:
+            raise ConflictError(
+                _("{what} while other nodes are running ({names}); nothing was changed.").format(
+                    what=what, names=", ".join(node.name for node in others)
+                ),
+                _("Stop them first, and start them again afterwards."),
+            )
+
+    def set_state(self, state: NodeState) -> None:
+        """Tell the others how far this node is."""
+        self.membership.set_state(state)
+
+    def take_over(self, actor: Actor, number: int) -> Node:
+        """Take over a node's work: one that is silent, or that works but is to be shut out.
+
+        Raises:
+            ForbiddenError: `actor` is no administrator.
+            NotFoundError: there is no such node.
+            ConflictError: it is this one, or has ended.
+        """
+        actor.require(Permission.OPERATE, _("Take over"))
+        node = self._one(number)
+        if node.own or not node.alive:
+            raise ConflictError(_("This node has ended, or is the one that you asked; nothing was changed."))
+        self.membership.take_over(number)
+        self._audit(actor, Action.NODE_TAKEN_OVER, node)
+        return self._one(number)
+
+    def forget(self, actor: Actor, number: int) -> None:
+        """Forget a node that has ended.
+
+        Raises:
+            ForbiddenError: `actor` is no administrator.
+            NotFoundError: there is no such node.
+            ConflictError: it works.
+        """
+        actor.require(Permission.OPERATE, _("Forget a node"))
+        node = self._one(number)
+        if not self._store.forget(number):
+            raise ConflictError(_("This node works; nothing was changed."), _("Stop it first."))
+        self._audit(actor, Action.NODE_FORGOTTEN, node)
+
+    def close(self) -> None:
+        """Leave."""
+        for follower in (self.follower, self.access):
+            follower.stop()
+        for follower in (self.follower, self.access):
+            follower.close()
+        self.membership.close()
+
+    def _one(self, number: int) -> Node:
+        found: Sequence[Node] = [node for node in self.all() if node.number == number]
+        if not found:
+            raise NotFoundError(_("There is no such node."), _("Choose one of the list."))
+        return found[0]
+
+    def _audit(self, actor: Actor, action: Action, node: Node) -> None:
+        if self._reporter is not None:
+            self._reporter.audit(actor, action, Target(TargetKind.NODE, node.name))

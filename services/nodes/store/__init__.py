@@ -1,0 +1,1 @@
+"""What nodes keep in the database: themselves, and what each has claimed."""

@@ -1,0 +1,55 @@
+"""Leases: what one node does at a time. They need no clock: a lease ends with its node, by itself or taken over."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from services.core.database import Database
+from services.core.database.change_log import DATABASE_TIME
+from services.core.errors import DatabaseAwayError
+from services.nodes.store.node_tables import leases, nodes
+from services.nodes.types import ENDED
+
+
+class LeaseStore:
+    """Claims what one node at a time may do. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[bool]:
+        """Hold a lease while the block runs; yield whether it is ours: False where somebody else has it.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        holder = secrets.token_hex(16)
+        held = self._claim(name, holder)
+        try:
+            yield held
+        finally:
+            if held:
+                # Kept by mistake it ends with this node.
+                with suppress(DatabaseAwayError), self._database.aside() as connection:
+                    connection.execute(leases.delete().where(leases.c.name == name, leases.c.holder == holder))
+
+    def owner(self, name: str) -> str:
+        """Return the name of the node that has a lease, "" for none."""
+        query = sa.select(nodes.c.name).join(leases, leases.c.node == nodes.c.id).where(leases.c.name == name)
+        with self._database.read() as connection:
+            return str(connection.scalar(query) or "")
+
+    def _claim(self, name: str, holder: str) -> bool:
+        # A node that was taken over and does not know yet claims nothing.
+        row = sa.select(sa.literal(name), nodes.c.id, sa.literal(holder), DATABASE_TIME).where(
+            nodes.c.id == self._database.node, nodes.c.state.not_in(ENDED)
+        )
+        query = insert(leases).from_select(["name", "node", "holder", "since"], row).on_conflict_do_nothing()
+        with self._database.aside() as connection:  # the driver does not count what such a statement inserts
+            return connection.execute(query.returning(leases.c.name)).first() is not None

@@ -1,0 +1,67 @@
+"""Nodes of one PostgreSQL database within the process of a test: each follows the others when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.app.tables import import_tables
+from services.core.database import Database
+from services.nodes.membership import Membership
+from services.nodes.pond_nodes import Nodes
+from services.nodes.store.node_store import NodeStore
+from services.nodes.types import NodeState
+from tests.databases import Engine, database_url, engine_in_use
+
+
+@dataclass(frozen=True)
+class JoinedNode:
+    """A node: its own connections to the shared database, and itself. It has no heartbeat."""
+
+    name: str
+    database: Database
+    store: NodeStore
+    nodes: Nodes
+
+    def follow(self) -> None:
+        """Follow what the others have changed."""
+        while self.nodes.follower.follow():
+            pass
+
+    def take_over(self, other: JoinedNode) -> None:
+        """Take over another node, which does not know of it yet."""
+        assert self.store.take_over(other.nodes.membership.number, silent_only=False)
+
+    def say(self, state: NodeState) -> None:
+        """Tell the others how far this node is."""
+        number, epoch = self.nodes.membership.number, self.nodes.membership.epoch
+        assert self.store.beat(number, epoch, state=state, applied=0, report={})
+
+
+@contextmanager
+def joined(folder: Path, name: str) -> Iterator[JoinedNode]:
+    """Join the nodes over the database that belongs to a folder, and leave at the end."""
+    import_tables()
+    with engine_in_use(Engine.POSTGRESQL):
+        url = database_url(folder)
+    database = Database(url)
+    try:
+        database.create_tables()
+        store = NodeStore(database)
+        membership = Membership(database, store, name=name, url=f"http://{name}", version="1", agreed={})
+        nodes = Nodes(database, store, membership)
+        try:
+            yield JoinedNode(name, database, store, nodes)
+        finally:
+            nodes.close()
+    finally:
+        database.close()
+
+
+@contextmanager
+def two_joined(folder: Path) -> Iterator[tuple[JoinedNode, JoinedNode]]:
+    """Join as two nodes named one and two."""
+    with joined(folder, "one") as one, joined(folder, "two") as two:
+        yield one, two

@@ -43,12 +43,14 @@ def idle(console: Server) -> bool:
     return not unfinished(console)
 
 
-def test_who_needs_it_alone_is_refused(console: Server, postgres: PostgresServer, tmp_path: Path) -> None:
-    """A command that changes accounts knows nothing of what the running console keeps in memory."""
-    command = ("users", "add", "anna", "--role", "reader")
-    other = run(*command, data_dir=tmp_path / "other", database_url=postgres.url)
-    assert other.returncode == 1
-    assert "Another Millpond uses the database" in other.stderr
+def test_a_second_console_that_shares_no_key_is_refused(
+    console: Server, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Two with keys and folders of their own would sign what the other cannot verify, and lack its original files."""
+    second = run("serve", "--port", "0", data_dir=tmp_path / "other", database_url=postgres.url)
+    assert second.returncode == 1
+    assert "another audit key" in second.stderr
+    assert "docs/nodes.md" in second.stderr
 
 
 def test_it_goes_on_once_the_database_answers_again(console: Server, postgres: PostgresServer) -> None:

@@ -32,7 +32,11 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner.script_cache import ScriptCache
-from streamlit.runtime.scriptrunner_utils.script_requests import _TRIGGER_PROTO_FIELDS, _has_active_trigger_value
+from streamlit.runtime.scriptrunner_utils.script_requests import (
+    _TRIGGER_PROTO_FIELDS,
+    ScriptRequestType,
+    _has_active_trigger_value,
+)
 from streamlit.runtime.state.common import unpack_widget_state_value
 from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
 from streamlit.web import bootstrap
@@ -282,8 +286,9 @@ def patch_fragment_targets() -> None:
             if client_state.fragment_id:
                 fields = (each.id for each in changed if _is_news(self, each))
                 target = _target(self, client_state.fragment_id, chain(pressed, fields))
-                # Of a tick alone its news are told on.
-                told = [*active, *changed] if active and not pressed else widgets
+                # Of a tick alone its news are told on, and what waits to be told: this takes the place of that.
+                new = {each.id for each in chain(active, changed)} | _waiting(self)
+                told = [each for each in widgets if each.id in new] if active and not pressed else widgets
                 client_state = _with(client_state, target, told)
         original(self, client_state)
 
@@ -296,6 +301,15 @@ def _is_left(session: AppSession, page: str) -> bool:
     runner = session._scriptrunner
     asked = runner._requests._rerun_data if runner is not None else session._client_state
     return bool(page and asked.page_script_hash) and asked.page_script_hash != page
+
+
+def _waiting(session: AppSession) -> set[str]:
+    """Return the widgets of which the session's script has not been told yet what the browser has."""
+    requests = session._scriptrunner._requests if session._scriptrunner is not None else None
+    if requests is None or requests._state is not ScriptRequestType.RERUN:
+        return set()
+    states = requests._rerun_data.widget_states
+    return {each.id for each in states.widgets} if states is not None else set()
 
 
 def _changed_fields(session: AppSession, widgets: Iterable[WidgetState]) -> list[WidgetState]:

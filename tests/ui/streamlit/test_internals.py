@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 import streamlit as st
@@ -21,7 +22,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import ScriptRunContext
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
-from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 from streamlit.runtime.session_manager import SessionInfo
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
@@ -164,6 +165,17 @@ def test_a_tick_tells_what_is_new(process: Process, monkeypatch: pytest.MonkeyPa
         {"search", "live-beat__beat"},
         {"search", "button", "live-beat__beat"},
     ]
+
+    # What waits for its turn is replaced by what comes after it: Streamlit drops the fields of the earlier one.
+    waiting = ClientState(fragment_id="live")
+    waiting.widget_states.widgets.add(id="switch", bool_value=True)
+    waiting.widget_states.widgets.add(id="search", string_value="grebe")
+    tab._scriptrunner = Mock(_requests=ScriptRequests())
+    tab._scriptrunner._requests.request_rerun(RerunData(widget_states=waiting.widget_states))
+    tab.request_rerun(waiting)
+    waiting.widget_states.widgets.add(id="live-beat__beat", json_trigger_value="5")
+    tab.request_rerun(waiting)
+    assert {widget.id for widget in asked[-1].widget_states.widgets} == {"switch", "search", "live-beat__beat"}
 
 
 def test_entries_that_are_too_old_leave_the_caches() -> None:

@@ -287,9 +287,11 @@ def _leftovers(folder: Path) -> None:
 
 # What undoes the newest migration: the folder is one of the version before.
 _UNDONE = {
-    "0008_feedback_reasons": (
-        "ALTER TABLE messages DROP COLUMN feedback_reason",
-        "ALTER TABLE messages DROP COLUMN feedback_text",
+    "0009_nodes": (
+        "DROP TABLE nodes",
+        "DROP TABLE leases",
+        "DROP TABLE changes",
+        "ALTER TABLE jobs DROP COLUMN node",
     ),
 }
 

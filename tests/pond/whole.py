@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.core.database import Database
+from services.core.errors import UnavailableError
 from services.nodes.store.node_store import NodeStore
 from tests.front.fronts import Front, haproxy
 from tests.front.nodes import Nodes, running_nodes
@@ -25,8 +26,11 @@ class Pond:
     database: Database
 
     def states(self) -> dict[str, str]:
-        """Return the state of each node by name, as the database has it."""
-        return {node.name: node.state.value for node in NodeStore(self.database).all()}
+        """Return the state of each node by name, as the database has it; nothing while that does not answer."""
+        try:
+            return {node.name: node.state.value for node in NodeStore(self.database).all()}
+        except UnavailableError:
+            return {}
 
 
 @contextmanager

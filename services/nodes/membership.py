@@ -54,6 +54,7 @@ class Membership:
         self._applied: Callable[[], int] = lambda: 0
         self._on_rejoined: list[Callable[[], object]] = []
         self._on_taken: list[Callable[[], object]] = []
+        self._on_round: list[Callable[[], object]] = []
         self._changing = threading.RLock()
         self._closing = threading.Event()
         # Taking over, and what follows, may take a while, in which this node must go on to beat.
@@ -112,6 +113,10 @@ class Membership:
         """Have `listener` called when this node has taken over another one: its work waits."""
         self._on_taken.append(listener)
 
+    def on_round(self, listener: Callable[[], object]) -> None:
+        """Have `listener` called about once a second, apart from the heartbeat."""
+        self._on_round.append(listener)
+
     def take_over(self, number: int) -> None:
         """Take over a node because a person asks for it, silent or not.
 
@@ -163,6 +168,7 @@ class Membership:
                     _call(self._on_rejoined)
                 for number in self._store.silent():
                     self._take_over(number, silent_only=True)
+                _call(self._on_round)
                 if beat % _DELETE_EACH == 0:
                     self._store.delete_followed()
             except MillpondError as error:

@@ -38,6 +38,7 @@ class Nodes:
         self.follower = Follower(database, after=joined)
         self.access = Follower(database, after=joined)
         self.claims = LeaseStore(database)
+        membership.on_round(self.claims.release_left)
 
     def start(self, report: Callable[[], Mapping[str, Any]], reporter: EventSink) -> None:
         """Begin to beat; `report` returns what this node tells of itself."""

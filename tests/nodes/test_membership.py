@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from services.app.tables import import_tables
 from services.core.database import Database
 from services.core.database.change_log import Change, Topic, changes, read_after, record
-from services.core.errors import ConflictError, TakenOverError
+from services.core.errors import ConflictError, DatabaseAwayError, TakenOverError
 from services.nodes.follower import Follower
 from services.nodes.store.lease_store import LeaseStore
 from services.nodes.store.node_store import NodeStore
@@ -134,6 +134,26 @@ def test_a_lease_ends_with_its_node(first: Database, second: Database) -> None:
         with LeaseStore(second).held("backup") as theirs:
             assert theirs
     with LeaseStore(second).held("backup") as theirs:
+        assert theirs
+
+
+def test_what_ended_while_the_database_was_away_is_released(
+    first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversation would stay answered for as long as its node runs."""
+    join(first, "first")
+    join(second, "second")
+    store = LeaseStore(first)
+
+    def away() -> None:
+        raise DatabaseAwayError("away", "again")
+
+    with monkeypatch.context() as broken, store.held("conversation") as mine:
+        assert mine
+        broken.setattr(first, "aside", away)
+    assert LeaseStore(second).owner("conversation") == "first"
+    store.release_left()
+    with LeaseStore(second).held("conversation") as theirs:
         assert theirs
 
 

@@ -21,6 +21,7 @@ class LeaseStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._left: list[str] = []  # holders whose work has ended
 
     @contextmanager
     def held(self, name: str) -> Iterator[bool]:
@@ -35,9 +36,23 @@ class LeaseStore:
             yield held
         finally:
             if held:
-                # Kept by mistake it ends with this node.
-                with suppress(DatabaseAwayError), self._database.aside() as connection:
-                    connection.execute(leases.delete().where(leases.c.name == name, leases.c.holder == holder))
+                self._left.append(holder)
+                with suppress(DatabaseAwayError):  # it is tried again
+                    self.release_left()
+
+    def release_left(self) -> None:
+        """Release what has ended and is still held, because the database was away.
+
+        Raises:
+            UnavailableError: it still is.
+        """
+        ended = [*self._left]
+        if ended:
+            with self._database.aside() as connection:
+                connection.execute(leases.delete().where(leases.c.holder.in_(ended)))
+            for holder in ended:
+                with suppress(ValueError):  # another thread has released it as well
+                    self._left.remove(holder)
 
     def owner(self, name: str) -> str:
         """Return the name of the node that has a lease, "" for none."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from services.app.build_nodes import node_report
 from services.app.container import Platform
 from services.core.errors import ConflictError
 from services.core.i18n import _
 from services.core.schema_version import this_version
-from services.nodes.pond_nodes import Nodes
 from services.nodes.types import Node, NodeState
 from services.operations.restarts import RestartPhase
+
+if TYPE_CHECKING:
+    # Importing it brings PostgreSQL's dialect, which a process that is alone does without.
+    from services.nodes.pond_nodes import Nodes
 
 _DRAINING = (RestartPhase.DRAINING, RestartPhase.ENDING)
 

@@ -24,17 +24,19 @@ class SharedPond:
         """Start a node and wait until it is ready."""
         data = self.folder / name
         data.mkdir(mode=0o700, exist_ok=True)
-        server = spawn(
-            data,
-            database_url=self.database_url,
-            files_url=str(self.folder / "files"),
-            audit_key=str(self.folder / "audit.key"),
-            node_name=name,
-            **settings,
-        )
+        server = spawn(data, **self.settings(name), **settings)
         self.closing.callback(server.stop)
         server.wait_ready()
         return server
+
+    def settings(self, name: str) -> dict[str, object]:
+        """Return what a node of that name is started with."""
+        return {
+            "database_url": self.database_url,
+            "files_url": str(self.folder / "files"),
+            "audit_key": str(self.folder / "audit.key"),
+            "node_name": name,
+        }
 
 
 @contextmanager

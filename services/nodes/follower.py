@@ -33,7 +33,6 @@ class Follower:
         self._handlers: dict[Topic, list[Handler]] = {}
         self._on_gap: list[Callable[[], object]] = []
         self._applied = after
-        self._moved = threading.Condition()
         self._closing = threading.Event()
         self._listener = Listener(database)
         self._thread: threading.Thread | None = None
@@ -56,11 +55,6 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="node-follower", daemon=True)
         self._thread.start()
 
-    def catch_up(self, change: int, seconds: float) -> bool:
-        """Wait until the changes up to `change` were followed; return whether they were within `seconds`."""
-        with self._moved:
-            return self._moved.wait_for(lambda: self._applied >= change or self._closing.is_set(), seconds)
-
     def stop(self) -> None:
         """Have it end within a second; `close` waits for that."""
         self._closing.set()
@@ -71,8 +65,6 @@ class Follower:
         if self._thread is not None:
             self._thread.join()
         self._listener.close()
-        with self._moved:
-            self._moved.notify_all()
 
     def follow(self) -> bool:
         """Apply what is new; return whether there was something. Raises UnavailableError."""
@@ -91,7 +83,7 @@ class Follower:
                     raise  # all of it comes again
                 except Exception:  # the others must hear of theirs
                     log.exception("change of another node not followed", topic=topic.value)
-        self._move(changes[-1].id)
+        self._applied = changes[-1].id
         return True
 
     def _miss(self) -> None:
@@ -100,12 +92,7 @@ class Follower:
             last = newest(connection)
         for listener in self._on_gap:
             listener()
-        self._move(last)
-
-    def _move(self, change: int) -> None:
-        with self._moved:
-            self._applied = change
-            self._moved.notify_all()
+        self._applied = last
 
     def _run(self) -> None:
         while not self._closing.is_set():

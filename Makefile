@@ -19,6 +19,8 @@ MODEL_WHEEL ?=
 DATA_DIR ?=
 HOST ?= 127.0.0.1
 PORT ?= 8501
+# Servers start from bytecode, as they do for users: without it each start compiles everything again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run gguf model install test test-install browser programs clients lint types imports unit test-postgresql bench bench-leaks soak siege front pond drill patroni container migration messages pictures appearance lock clean

@@ -5,6 +5,7 @@ seconds or yields to a successor.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import socket
@@ -129,12 +130,14 @@ def serve(settings: Settings) -> int:
     descriptors = raise_limit()
     log.info("descriptors", limit=descriptors.soft, found=descriptors.found)
 
+    gc.disable()  # what is imported stays: looking for garbage in it meanwhile is a sixth of the start
     from console.asgi import create_app
     from console.cli.connection_guard import ConnectionGuard, ConnectionRules
     from console.cli.server import DrainingServer
     from console.cli.tls import TlsWatch
     from console.ui import runtime_access
 
+    gc.enable()
     guard = ConnectionGuard(ConnectionRules.of(settings, descriptors))
 
     server: DrainingServer | None = None

@@ -64,9 +64,10 @@ def _problem(description: str) -> dict[str, Any]:
 
 
 def _is_problem(answer: dict[str, Any]) -> bool:
-    """Return whether an answer is FastAPI's description of `problem_responses`, or of an invalid request."""
-    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
-    return str(schema.get("$ref", "")).endswith((f"/{_PROBLEM}", "/HTTPValidationError"))
+    """Return whether an answer is that of `problem_responses`, or FastAPI's description of an invalid request."""
+    content = answer.get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    return MEDIA_TYPE in content or str(schema.get("$ref", "")).endswith("/HTTPValidationError")
 
 
 def _describe_sent_fields(document: dict[str, Any]) -> None:

@@ -289,7 +289,7 @@ def _settings(**given: Any) -> Settings:
         ) from error
 
 
-add_backup_commands(cli, data_dir, lambda folder: _settings(data_dir=folder))
+add_backup_commands(cli, data_dir, lambda folder, url=None: _settings(data_dir=folder, database_url=url))
 add_people_commands(cli, data_dir, lambda folder: _settings(data_dir=folder))
 
 

@@ -22,9 +22,7 @@ _PUBLIC_KEYS = click.option(
 )
 
 
-def add_backup_commands(
-    cli: click.Group, data_dir: Callable[[Any], Any], settings_of: Callable[[Path | None], Settings]
-) -> None:
+def add_backup_commands(cli: click.Group, data_dir: Callable[[Any], Any], settings_of: Callable[..., Settings]) -> None:
     """Add the commands to the command line; `data_dir` is its option for the data folder."""
 
     @cli.command()
@@ -50,9 +48,19 @@ def add_backup_commands(
     @_SOURCE
     @click.option("--generation", help="Name of the backup [the newest].")
     @_PUBLIC_KEYS
+    @click.option("--database-url", metavar="URL", help="Empty database for it [MILLPOND_DATABASE_URL, else SQLite].")
     @data_dir
-    def restore(source: Path, generation: str | None, public_keys: tuple[Path, ...], data_dir: Path | None) -> None:
-        """Restore a backup from SOURCE into the data folder, which must be empty or not there yet."""
+    def restore(
+        source: Path,
+        generation: str | None,
+        public_keys: tuple[Path, ...],
+        database_url: str | None,
+        data_dir: Path | None,
+    ) -> None:
+        """Restore a backup from SOURCE into the data folder, which must be empty or not there yet.
+
+        Where the settings name PostgreSQL or another place of the original files, these go there, and it must be empty.
+        """
         from console.cli.data_backup import restore as run
 
-        sys.exit(run(settings_of(data_dir), source, generation or "", public_keys))
+        sys.exit(run(settings_of(data_dir, database_url), source, generation or "", public_keys))

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import click
 
+from console.cli.progress import shown_progress
 from console.cli.terminal import printable, quiet_logs
 from services.app.build_backups import backup_source, read_key
+from services.app.pond_restore import restore_pond
 from services.audit.signing import SigningKey, TrustedKeys
 from services.backup.checking import BackupChecker
 from services.backup.destination import Destination
 from services.backup.making import DAMAGED, MISSING, make_backup, require_apart
 from services.backup.manifest import ManifestHead
 from services.backup.pacing import Pace
-from services.backup.restoring import restore as restore_backup
 from services.backup.retention import RetentionRule
 from services.core.errors import BadInputError, ConflictError, NotFoundError
 from services.core.i18n import _, plural, use_terminal_language
@@ -39,10 +40,14 @@ def backup(settings: Settings, path: Path | None) -> int:
         raise BadInputError(_("No folder for the backup is named."), _("Name one, or set MILLPOND_BACKUP_DESTINATION."))
     path = path or Path(settings.backup_destination)
     source = backup_source(settings)
-    if source.database is not None and not source.database.exists():
+    if not source.database.exists():
         raise NotFoundError(
             _("There is no database in {path}.").format(path=settings.data_dir), _("Name the folder with --data-dir.")
         )
+    if settings.s3_location is not None:
+        from services.app.bucket_originals import with_stored_secret
+
+        source = backup_source(with_stored_secret(settings))
     require_apart(settings.data_dir, path)
     began = time.monotonic()
     lower_priority()
@@ -117,17 +122,18 @@ def verify(settings: Settings, source: Path, name: str, public_keys: tuple[Path,
 
 
 def restore(settings: Settings, source: Path, name: str, public_keys: tuple[Path, ...]) -> int:
-    """Restore a backup into the data folder, which must be empty, and say what is there now; returns the exit code.
+    """Restore a backup into the data folder, which must be empty, and into the database and place of originals of the
+    settings; say what is there now, and return the exit code.
 
     Raises:
-        MillpondError: as `services.backup.restoring.restore`; the folder is empty again.
+        MillpondError: as `services.app.pond_restore.restore_pond`; the folder is empty again.
     """
     _prepare(settings)
-    with Destination(source) as destination:
-        head = restore_backup(
-            destination, settings.data_dir, read_key, Pace(), name=name, trusted=_trusted(public_keys)
-        )
+    with Destination(source) as destination, shown_progress() as progress:
+        head = restore_pond(settings, destination, progress, name=name, trusted=_trusted(public_keys))
     click.echo(_("Backup {name} restored into {path}.").format(name=head.name, path=settings.data_dir))
+    if head.engine != (engine := backup_source(settings).database.engine):
+        click.echo("  " + _("The database was in {before} and is in {now}.").format(before=head.engine, now=engine))
     _print_about(head)
     click.echo(
         _("Keys are not in a backup: put secret.key and audit.key of the old folder there before you start Millpond.")

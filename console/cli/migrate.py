@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
+from console.cli.progress import shown_progress
 from console.cli.terminal import quiet_logs
 from services.app.pond_migration import migrate_pond
 from services.core.i18n import _, plural, use_terminal_language
 from services.core.settings import Settings
-
-_WIDTH = 70
 
 
 def migrate(settings: Settings, target_url: str) -> int:
@@ -22,20 +19,8 @@ def migrate(settings: Settings, target_url: str) -> int:
     """
     use_terminal_language(settings.language)
     quiet_logs(settings)
-    shown = ""
-
-    def progress(what: str, done: int, total: int) -> None:
-        nonlocal shown
-        percent = 100 * done // max(1, total)
-        if sys.stderr.isatty():
-            click.echo(f"\r{what}: {percent} %".ljust(_WIDTH), nl=False, err=True)
-        elif what != shown:
-            click.echo(what, err=True)
-        shown = what
-
-    done = migrate_pond(settings, target_url, progress)
-    if sys.stderr.isatty():
-        click.echo("\r".ljust(_WIDTH) + "\r", nl=False, err=True)
+    with shown_progress() as progress:
+        done = migrate_pond(settings, target_url, progress)
     click.echo(
         plural(
             "{count} document was moved, with {rows} rows that were compared one by one, in {seconds} s.",

@@ -30,7 +30,7 @@ def backup_view(backups: Backups) -> None:
     rerun_for_notices()
     status = backups.status()
     st.subheader(_("Backups"), anchor=False)
-    if not status.destination:
+    if not status.destination and status.last_at is None:
         st.caption(_("No folder for backups is set: MILLPOND_BACKUP_DESTINATION names one, best on another disk."))
         return
     if status.warning:
@@ -38,13 +38,14 @@ def backup_view(backups: Backups) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="backup-state"):
         st.markdown(escape(_sentence(status)), width="stretch")
         idle = status.stage is BackupStage.IDLE
-        _button(_("Back up now"), "make", ":material/backup:", backups.start_backup, idle)
+        here = idle and bool(status.destination)
+        _button(_("Back up now"), "make", ":material/backup:", backups.start_backup, here)
         _button(
             _("Verify the newest"),
             "verify",
             ":material/verified:",
             backups.start_verification,
-            idle and bool(status.generations),
+            here and bool(status.generations),
         )
     # It has its place whatever is done: what moved would be there twice while the page is drawn anew.
     with st.container(key="backup-progress"):
@@ -73,8 +74,17 @@ def _sentence(status: BackupStatus) -> str:
     if status.last_at is None:
         text = _("No backup has been made yet; they go to {folder}.")
         return text.format(folder=plain(status.destination))
-    text = _("The newest backup was made {ago}; they go to {folder}.")
-    return text.format(ago=ago(datetime.fromtimestamp(status.last_at, UTC)), folder=plain(status.destination))
+    when = ago(datetime.fromtimestamp(status.last_at, UTC))
+    if not status.destination:
+        return _("The newest backup was made {ago} by another node ({node}); no folder for them is set here.").format(
+            ago=when, node=plain(status.made_by) or "-"
+        )
+    if status.made_by:
+        text = _("The newest backup was made {ago} by the node {node}; they go to {folder}.")
+        return text.format(ago=when, node=plain(status.made_by), folder=plain(status.destination))
+    return _("The newest backup was made {ago}; they go to {folder}.").format(
+        ago=when, folder=plain(status.destination)
+    )
 
 
 def _progress(status: BackupStatus) -> str:

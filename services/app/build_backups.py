@@ -10,6 +10,7 @@ from services.app.build_nodes import claims_of
 from services.audit.signing import HEAD_SUFFIX, PUBLIC_SUFFIX, SigningKey, TrustedKeys
 from services.backup.backup_service import Backups
 from services.backup.backup_types import BackupSource
+from services.backup.sources import BackupDatabase, BackupOriginals, FileDatabase, FolderOriginals
 from services.core.i18n import _
 from services.core.requests import RequestKind
 from services.core.settings import Settings
@@ -40,6 +41,7 @@ def build_backups(base: Platform, closing: ExitStack) -> Backups:
         before=base.audit.log.sign_in_time,  # so that all of the audit log that a backup has is signed
         now=base.clock.time,
         claims=claims_of(base.nodes),
+        node="" if base.nodes is None else base.nodes.membership.name,
     )
     closing.callback(backups.close)
     if backups.configured:
@@ -54,12 +56,30 @@ def build_backups(base: Platform, closing: ExitStack) -> Backups:
 
 
 def backup_source(settings: Settings) -> BackupSource:
-    """Return where what is backed up lies."""
-    scheme, found, path = settings.effective_database_url.partition("sqlite:///")
+    """Return what is backed up, and where it is kept."""
     key = settings.effective_audit_key
     return BackupSource(
         folder=settings.data_dir,
-        database=Path(path.partition("?")[0]) if found and not scheme and path else None,
-        originals=None if settings.s3_location else Path(settings.files_url or settings.data_dir / "files"),
+        database=_database(settings),
+        originals=_originals(settings),
         small=tuple((f"audit{end}", key.with_suffix(end)) for end in (HEAD_SUFFIX, PUBLIC_SUFFIX)),
     )
+
+
+def _database(settings: Settings) -> BackupDatabase:
+    scheme, found, path = settings.effective_database_url.partition("sqlite:///")
+    if found and not scheme:
+        return FileDatabase(Path(path.partition("?")[0]))
+    from services.app.tables import import_tables
+    from services.backup.server_database import ServerDatabase  # only a pond on PostgreSQL needs it
+
+    import_tables()
+    return ServerDatabase(settings.effective_database_url)
+
+
+def _originals(settings: Settings) -> BackupOriginals:
+    if settings.s3_location is None:
+        return FolderOriginals(Path(settings.files_url or settings.data_dir / "files"))
+    from services.app.bucket_originals import BucketOriginals  # with the client for S3, 10 MB
+
+    return BucketOriginals(settings)

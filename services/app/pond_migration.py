@@ -53,15 +53,30 @@ def migrate_pond(settings: Settings, target_url: str, progress: Progress) -> Mig
         target = Database(target_url)
         closing.callback(target.close)
         open_schema(target)
-        copying, comparing = _("copying {table}"), _("comparing {table}")
-        copy_tables(source, target, lambda table, *how_far: progress(copying.format(table=table), *how_far))
-        _index_words(target, progress)
-        rows = compare_tables(source, target, lambda table, *how_far: progress(comparing.format(table=table), *how_far))
-        end_transfer(target)
+        rows = copy_pond(source, target, progress)
     return MigratedPond(rows["documents"], sum(rows.values()), time.monotonic() - began)
 
 
-def _index_words(target: Database, progress: Progress) -> None:
+def copy_pond(source: Database, target: Database, progress: Progress) -> dict[str, int]:
+    """Copy all rows into an empty database, index the words, compare every row; return how many each table has.
+
+    A copy that was interrupted goes on where it was.
+
+    Raises:
+        ConflictError: the target has data of its own.
+        DamagedError: a row of the copy is not as in the original.
+        MillpondError: either cannot be read or written.
+    """
+    copying, comparing = _("copying {table}"), _("comparing {table}")
+    copy_tables(source, target, lambda table, *how_far: progress(copying.format(table=table), *how_far))
+    index_words(target, progress)
+    rows = compare_tables(source, target, lambda table, *how_far: progress(comparing.format(table=table), *how_far))
+    end_transfer(target)
+    return rows
+
+
+def index_words(target: Database, progress: Progress) -> None:
+    """Make the index of words anew from the chunks."""
     from services.knowledge.store.lexical_index import rebuild
 
     rebuild(target, lambda done, total: progress(_("making the index of words"), done, total))

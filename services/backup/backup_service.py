@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from services.backup.backup_events import report_made, report_verified
 from services.backup.backup_types import BackupGeneration, BackupSource, BackupStage, BackupStatus
 from services.backup.checking import BackupChecker, ReadKey
 from services.backup.destination import Destination
@@ -32,9 +33,8 @@ from services.core.errors import (
     StorageError,
 )
 from services.core.events import EventKind, EventSink
-from services.core.i18n import _, plural
+from services.core.i18n import _
 from services.core.kept_text import kept, read_kept
-from services.core.machine import MEGABYTE
 from services.core.preferences import Preferences
 from services.core.thread_priority import start_low_priority_thread
 
@@ -64,6 +64,7 @@ class Backups:
         busy: Callable[[], bool],
         before: Callable[[], object] = lambda: None,
         claims: Claims = ALONE,
+        node: str = "",
         now: Callable[[], float] = time.time,
     ) -> None:
         """Read what was kept of the last run; begin nothing.
@@ -78,6 +79,7 @@ class Backups:
             busy: whether questions are being answered.
             before: called before each backup.
             claims: has one node at a time make or verify backups.
+            node: the name of this node, where several share the database; what one knows of the last run, all tell.
             now: seconds since 1970.
         """
         self._source = source
@@ -91,6 +93,7 @@ class Backups:
         self._busy = busy
         self._before = before
         self._claims = claims
+        self._node = node
         self._now = now
         self._began = now()
         self._lock = threading.Lock()
@@ -103,9 +106,11 @@ class Backups:
         self._generations: tuple[BackupGeneration, ...] = ()
         # Of the newest one that this server knows of, also while its disk is not mounted.
         self._last_at: float | None = None
+        self._made_by = ""
         self._failed: dict[str, Any] = {}
         self._verified: dict[str, list[float]] = {}
         self._recall()
+        preferences.on_changed(_PREFERENCE, lambda: with_log("recall", self._recall))
 
     @property
     def configured(self) -> bool:
@@ -156,6 +161,7 @@ class Backups:
                 done=self._done,
                 total=self._total,
                 last_at=self._last_at,
+                made_by=self._made_by if self._made_by != self._node else "",
                 due_at=self._due_at(),
                 failed_at=failed.get("at"),
                 error=read_kept(failed.get("error", "")),
@@ -189,7 +195,7 @@ class Backups:
         return float(due)
 
     def _warning(self, status: BackupStatus) -> str:
-        if self._path is None:
+        if self._path is None and not self._made_by:
             return ""
         if status.failed_at is not None:
             return _("The last backup failed: {reason}").format(reason=status.error)
@@ -275,22 +281,11 @@ class Backups:
             )
         with self._lock:
             self._failed = {}
-            self._last_at = made.head.made_at
+            self._last_at, self._made_by = made.head.made_at, self._node
         self._save()
         self._refresh()
         seconds = self._now() - began
-        text = _("backup {name} made: {size:,.1f} MB, {copied:,.1f} MB of them new").format(
-            name=made.head.name, size=made.head.size / MEGABYTE, copied=made.head.copied / MEGABYTE
-        )
-        self._reporter.event(EventKind.BACKUP, text, seconds=seconds, size_bytes=made.head.size)
-        left_out = sum(map(len, made.head.left_out.values()))
-        if left_out:
-            text = plural(
-                "{count} original is damaged or missing and not in the backup",
-                "{count} originals are damaged or missing and not in the backup",
-                left_out,
-            )
-            self._reporter.event(EventKind.DAMAGE, text)
+        report_made(self._reporter, made.head, seconds)
         log.info(
             "backup made", name=made.head.name, seconds=round(seconds, 1), copied=made.head.copied, removed=made.removed
         )
@@ -311,17 +306,7 @@ class Backups:
             self._verified[newest.name] = [self._now(), len(found.problems)]
         self._save()
         self._refresh(anew=True)
-        if found.problems:
-            text = plural(
-                "backup {name}: {count} damaged file, the first is {first}",
-                "backup {name}: {count} damaged files, the first is {first}",
-                len(found.problems),
-                name=newest.name,
-                first=found.problems[0],
-            )
-            self._reporter.event(EventKind.DAMAGE, text)
-        else:
-            self._reporter.event(EventKind.BACKUP, _("backup {name} verified: it is whole").format(name=newest.name))
+        report_verified(self._reporter, newest.name, found.problems)
 
     def _pace(self, stage: BackupStage) -> Pace:
         with self._lock:
@@ -349,14 +334,19 @@ class Backups:
         with self._lock:
             there = {each.name for each in self._generations}
             verified = {name: found for name, found in self._verified.items() if name in there}
-            value = {"failed": self._failed or None, "verified": verified, "last_at": self._last_at}
+            value = {
+                "failed": self._failed or None,
+                "verified": verified,
+                "last_at": self._last_at,
+                "node": self._made_by,
+            }
         self._preferences.set(_PREFERENCE, value)
 
     def _recall(self) -> None:
         """Read what was kept of the last run."""
         found = self._preferences.get(_PREFERENCE) or {}
         with self._lock:
-            self._last_at = found.get("last_at")
+            self._last_at, self._made_by = found.get("last_at"), found.get("node", "")
             self._failed = dict(found.get("failed") or {})
             self._verified = dict(found.get("verified") or {})
 
@@ -374,13 +364,22 @@ class Backups:
                 self._generations = ()
             return
         own = self._signer.fingerprint if heads else ""
+        last_at = max((head.made_at for head in heads if head.key == own), default=None)
         with self._lock:
             self._generations = tuple(
                 generation_of(head, self._verified) for head in sorted(heads, key=lambda head: -head.made_at)
             )
-            self._last_at = max((head.made_at for head in heads if head.key == own), default=None)
-            if self._failed and self._last_at is not None and self._last_at > self._failed["at"]:
+            known = self._last_at
+            # Of several nodes one may reach what another one does not.
+            found_newer = bool(self._node) and last_at is not None and last_at > (known or 0.0)
+            if not self._node or found_newer:
+                self._last_at = last_at
+            if found_newer:
+                self._made_by = ""
+            if self._failed and last_at is not None and last_at > self._failed["at"]:
                 self._failed = {}  # a command has made one since
+        if found_newer:
+            self._save()
 
 
 def with_log(what: str, call: Callable[[], object]) -> None:

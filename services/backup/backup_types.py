@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from services.backup.sources import BackupDatabase, BackupOriginals
+
 
 class BackupStage(StrEnum):
     """What is done at present."""
@@ -24,14 +26,14 @@ class BackupSource:
 
     Attributes:
         folder: the data folder.
-        database: the file of the main database; None: it is none of SQLite.
-        originals: the folder of originals; None: they are in none.
+        database: the main database.
+        originals: where originals are kept.
         small: files that are copied as they are, by their name in a backup; those that are missing are left out.
     """
 
     folder: Path
-    database: Path | None
-    originals: Path | None
+    database: BackupDatabase
+    originals: BackupOriginals
     small: tuple[tuple[str, Path], ...]
 
 
@@ -46,6 +48,7 @@ class BackupGeneration:
         files: how many it has.
         counts: of documents, revisions, chunks, conversations and people.
         schema: the revision of its database.
+        engine: what that was in: sqlite or postgresql.
         left_out: how many originals were damaged or missing when it was made.
         key: the fingerprint of the key that signed it.
         verified_at: when this server last found all of it whole, in seconds since 1970; null: not yet.
@@ -59,6 +62,7 @@ class BackupGeneration:
     files: int
     counts: Mapping[str, int]
     schema: str
+    engine: str
     left_out: int
     key: str
     verified_at: float | None = None
@@ -74,6 +78,7 @@ class BackupStatus:
         hours: the time between two of them, in hours; 0: only when somebody asks for one.
         stage: what is done at present; `done` of `total` bytes of it, as far as that is known.
         last_at: the moment of the newest one, in seconds since 1970; null: there is none.
+        made_by: the node that made it, where several share the database; "": this one, or a command.
         due_at: when the next one begins; null: nobody knows.
         failed_at: when the last attempt failed; null: it did not. `error` and `hint` say why.
         warning: what is wrong, in words: the last one failed, or is older than twice the schedule.
@@ -86,6 +91,7 @@ class BackupStatus:
     done: int
     total: int
     last_at: float | None
+    made_by: str
     due_at: float | None
     failed_at: float | None
     error: str

@@ -22,6 +22,8 @@ COUNTS = {
     "conversations": "SELECT count(*) FROM conversations",
     "people": "SELECT count(*) FROM people",
 }
+# Either database takes it.
+ORIGINALS = "SELECT DISTINCT stored, size_bytes, sha256 FROM revisions WHERE stored != '' ORDER BY stored"
 _STEPS_PER_CALL = 20_000  # of SQLite's machine, some milliseconds
 
 
@@ -48,9 +50,7 @@ def opened_copy(path: Path) -> Iterator[sqlite3.Connection]:
 
 def originals_of(connection: sqlite3.Connection) -> list[OriginalFile]:
     """Return the originals that revisions refer to, each once."""
-    rows = connection.execute(
-        "SELECT DISTINCT stored, size_bytes, sha256 FROM revisions WHERE stored != '' ORDER BY stored"
-    )
+    rows = connection.execute(ORIGINALS)
     return [OriginalFile(str(stored), int(size), str(sha256)) for stored, size, sha256 in rows]
 
 

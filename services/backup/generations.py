@@ -26,6 +26,7 @@ def generation_of(head: ManifestHead, verified: Mapping[str, Sequence[float]]) -
         files=head.files,
         counts=head.counts,
         schema=head.schema,
+        engine=head.engine,
         left_out=sum(map(len, head.left_out.values())),
         key=head.key,
         verified_at=verified_at,

@@ -27,10 +27,12 @@ from services.backup.copied_database import (
     require_sound,
     schema_of,
 )
-from services.backup.destination import BLOCK_BYTES, Destination, disk_errors, locked
-from services.backup.manifest import ManifestFile, ManifestHead, ManifestReader, Signer, written
+from services.backup.destination import Destination, disk_errors, locked
+from services.backup.last_copy import begin_from_last
+from services.backup.manifest import POSTGRESQL, ManifestFile, ManifestHead, ManifestReader, Signer, written
 from services.backup.pacing import Pace
 from services.backup.retention import RetentionRule, kept
+from services.backup.sources import GoneError, reading_errors, unreadable
 from services.core.database.copy import copy_database, one_state
 from services.core.errors import BadInputError, ConflictError, DamagedError, StorageError
 from services.core.i18n import _
@@ -43,7 +45,6 @@ STAGING, LOCK_FILE = "backup-in-progress", "backup.lock"
 HISTORY = "memory/history.db"
 # The database is stored in parts of this size, so that what did not change is not stored again.
 PART_BYTES = MEGABYTE // 4
-_PAGES_AT_ONCE = 256  # 1 MB
 _SPARE_BYTES = 16 * MEGABYTE
 _ATTEMPTS = 3
 DAMAGED, MISSING = "damaged", "missing"
@@ -82,25 +83,14 @@ def make_backup(
         report: called with each stage and how many bytes it is about.
 
     Raises:
-        ConflictError: another backup of the folder is at work, or its database is no file.
+        ConflictError: another backup of the folder is at work, or another version has written the database.
         StorageError: something cannot be read or written; backups from before are whole.
+        UnavailableError: the database or the place of the originals does not answer; as above.
         DamagedError: the database is damaged; backups from before are whole.
         CancelledError: `pace` says so.
     """
-    if source.database is None:
-        raise ConflictError(
-            _("The database is no file of SQLite; nothing was copied."),
-            _("Back it up with its own program, and the folder of originals with any other."),
-        )
-    if source.originals is None:
-        raise ConflictError(
-            _("The original files are in a bucket of an S3 server; nothing was copied."),
-            _("Have that server keep versions or a copy of the bucket, and copy the database with its own program."),
-        )
     with staging_folder(source.folder) as staging:
-        maker = _Maker(
-            source, source.database, destination, pace, staging, files=source.originals, alone=alone, report=report
-        )
+        maker = _Maker(source, destination, pace, staging, alone=alone, report=report)
         head, files = maker.copy(signer, now)
         destination.write_manifest(head.name, written(head, files, signer))
     report(BackupStage.TIDYING, 0)
@@ -137,31 +127,23 @@ def tidy(destination: Destination, newest: ManifestHead, rule: RetentionRule, pa
     return removed
 
 
-class _GoneError(Exception):
-    """An original is not there."""
-
-
 class _Maker:
     def __init__(
         self,
         source: BackupSource,
-        database: Path,
         destination: Destination,
         pace: Pace,
         staging: Path,
         *,
-        files: Path,
         alone: bool,
         report: Report,
     ) -> None:
         self._source = source
-        self._database = database
         self._destination = destination
         self._pace = pace
         self._staging = staging
         self._alone = alone
         self._report = report
-        self._folder = files  # of originals
         self._copied = 0
         self._files: list[ManifestFile] = []
 
@@ -169,15 +151,16 @@ class _Maker:
         """Copy everything; return the manifest to write: its head and its files."""
         key, public_key = signer.fingerprint, signer.public_pem
         small = self._small()  # before the database: it must not speak of what that does not have yet
-        with self._reading(), one_state(self._database, alone=self._alone) as live:
-            originals = originals_of(live)
+        originals = self._source.database.originals(alone=self._alone)
         unusable = self._originals(originals)
         database, made_at = self._staging / DATABASE_FILE, now()
+        if self._source.database.engine == POSTGRESQL:
+            begin_from_last(self._destination, key, database, self._pace)
         known: set[str] | None = None
         for _attempt in range(_ATTEMPTS):
             made_at = now()
-            self._copy_database(self._database, database)
-            with self._reading(), opened_copy(database) as copy:
+            self._copy_database(database)
+            with reading_errors(), opened_copy(database) as copy:
                 originals = originals_of(copy)
             unusable = self._originals(originals)
             missing = {path for path, what in unusable.items() if what == MISSING}
@@ -185,7 +168,7 @@ class _Maker:
                 break
             known = missing
         self._report(BackupStage.DATABASE, database.stat().st_size)
-        with self._reading(), opened_copy(database) as copy:
+        with reading_errors(), opened_copy(database) as copy:
             require_sound(copy, self._pace.rest)
             counts, schema = counts_of(copy), schema_of(copy)
         self._store_parts(DATABASE_FILE, database)
@@ -207,6 +190,7 @@ class _Maker:
             },
             key=key,
             public_key=public_key,
+            engine=self._source.database.engine,
         )
         return head, chain(self._files, (ManifestFile(each.path, each.size, each.sha256) for each in whole))
 
@@ -222,47 +206,21 @@ class _Maker:
                 if each.size and not self._destination.store(each.sha256, self._content(each.stored)):
                     unusable[each.path] = DAMAGED
                     continue
-            except _GoneError:
+            except GoneError:
                 unusable[each.path] = MISSING
                 continue
             self._copied += each.size
         return unusable
 
     def _content(self, stored: str) -> Iterator[bytes]:
-        """Yield the content of an original; its name is not followed where it is a link."""
-        location = self._folder / stored[:2] / stored
-        try:
-            descriptor = os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise _GoneError from error
-        except OSError as error:
-            raise _unreadable(location, error) from error
-        with os.fdopen(descriptor, "rb") as file:
-            while block := self._block(file.read, location):
-                self._pace.step(len(block))
-                yield block
-
-    @staticmethod
-    def _block(read: Callable[[int], bytes], path: Path) -> bytes:
-        try:
-            return read(BLOCK_BYTES)
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        for block in self._source.originals.content(stored):
+            self._pace.step(len(block))
+            yield block
 
     # Databases
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StorageError(
-                _("The database cannot be copied: {reason}. Backups from before are whole.").format(reason=error),
-                _("Look at the health checks and the log: the database or the disk has a problem."),
-            ) from error
-
-    def _copy_database(self, path: Path, target: Path) -> None:
-        size = path.stat().st_size
+    def _copy_database(self, target: Path) -> None:
+        size = self._source.database.size()
         free = shutil.disk_usage(self._staging).free
         if free < size + _SPARE_BYTES:
             raise StorageError(
@@ -272,15 +230,8 @@ class _Maker:
                 _("Free some disk space; backups from before are whole."),
             )
         self._report(BackupStage.DATABASE, size)
-        remaining = 0
-
-        def progress(left: int, _all: int) -> None:
-            nonlocal remaining
-            self._pace.step(max(0, remaining - left) * 4096 or MEGABYTE)
-            remaining = left
-
-        with self._reading(), disk_errors(self._staging), one_state(path, alone=self._alone) as source:
-            copy_database(source, target, pages=_PAGES_AT_ONCE, progress=progress)
+        with disk_errors(self._staging):
+            self._source.database.copy(target, self._pace.step, alone=self._alone)
 
     def _history(self) -> None:
         """Copy the history of the memory; one that cannot be read begins anew after a restore."""
@@ -315,7 +266,7 @@ class _Maker:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise _unreadable(location, error) from error
+                raise unreadable(location, error) from error
         return found
 
     def _store_small(self, path: str, content: bytes) -> None:
@@ -369,12 +320,3 @@ def require_apart(source: Path, destination: Path) -> None:
             ),
             _("Name a folder elsewhere, best on another disk."),
         )
-
-
-def _unreadable(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        _("{path} cannot be read: {reason}. Backups from before are whole.").format(
-            path=path, reason=error.strerror or error
-        ),
-        _("Check the permissions of the data folder and its files."),
-    )

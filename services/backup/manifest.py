@@ -18,6 +18,7 @@ from services.core.errors import DamagedError
 from services.core.i18n import _
 
 FORMAT = "millpond backup 1"
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What may stand in a folder that is restored: no way out of it, nothing hidden.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -73,6 +74,8 @@ class ManifestHead:
         name: the backup's name.
         made_at: the moment of its state, in seconds since 1970.
         schema: the revision of its database.
+        engine: what the database was in: sqlite or postgresql. The backup has a file of SQLite in either case; of
+            PostgreSQL without the index of words, which is made anew when it is restored.
         version: of Millpond, which made it; empty: not installed.
         counts: of documents, revisions, chunks, conversations, people.
         size: of all files, in bytes.
@@ -93,6 +96,7 @@ class ManifestHead:
     left_out: Mapping[str, list[str]]
     key: str
     public_key: str
+    engine: str = SQLITE
 
 
 def written(head: ManifestHead, files: Iterable[ManifestFile], signer: Signer) -> Iterator[bytes]:
@@ -179,6 +183,7 @@ def _head(found: dict[str, Any]) -> ManifestHead:
         left_out={str(name): [str(each) for each in paths] for name, paths in found["left_out"].items()},
         key=str(found["key"]),
         public_key=str(found["public_key"]),
+        engine=str(found.get("engine", SQLITE)),  # earlier versions had no other
     )
 
 

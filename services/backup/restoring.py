@@ -1,11 +1,16 @@
-"""Restores a backup into an empty folder; whatever goes wrong, the folder is empty again, and the backup as it was."""
+"""Restores a backup into an empty folder, and into an empty database and place of originals where these are elsewhere.
+
+Whatever goes wrong, folder and place are empty again, and the backup is as it was.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from services.backup.checking import BackupChecker, ReadKey, check_database, file_content
 from services.backup.destination import Destination, disk_errors
@@ -20,6 +25,59 @@ from services.core.settings import DATABASE_FILE
 
 # Until everything is there: a start on half a folder finds no database, and refuses it.
 _UNFINISHED = f"{DATABASE_FILE}.restoring"
+_ORIGINALS = "files"
+Place = Callable[[Path, ManifestHead], bool]
+"""Brings the database, a file of SQLite that was checked, to where it belongs; returns whether that is the folder."""
+
+
+class OriginalsTarget(Protocol):
+    """Where originals are restored to."""
+
+    def require_empty(self) -> None:
+        """Return if there is nothing yet.
+
+        Raises:
+            ConflictError: there is.
+            StorageError, UnavailableError: nobody can say.
+        """
+
+    def put(self, stored: str, content: Iterator[bytes]) -> None:
+        """Store an original; `content` raises DamagedError where the backup is damaged.
+
+        Raises:
+            StorageError, UnavailableError: it cannot be stored.
+        """
+
+    def finish(self) -> None:
+        """Make what was put there durable."""
+
+    def undo(self) -> None:
+        """Remove what was put there."""
+
+
+class FolderTarget:
+    """Restores originals into a folder that is empty or not there yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def require_empty(self) -> None:
+        with disk_errors(self._folder):
+            _require_empty(self._folder)
+
+    def put(self, stored: str, content: Iterator[bytes]) -> None:
+        target = self._folder / stored[:2] / stored
+        with disk_errors(self._folder):
+            make_folder(target.parent)
+            _write(target, content)
+
+    def finish(self) -> None:
+        if self._folder.exists():
+            with disk_errors(self._folder):
+                _sync_folders(self._folder)
+
+    def undo(self) -> None:
+        _empty(self._folder)
 
 
 def restore(
@@ -30,6 +88,8 @@ def restore(
     *,
     name: str = "",
     trusted: SignatureKeys | None = None,
+    originals: OriginalsTarget | None = None,
+    place: Place = lambda _file, _head: True,
 ) -> ManifestHead:
     """Restore a backup; return what it says of itself, which was found in the database, too.
 
@@ -40,12 +100,16 @@ def restore(
         pace: how fast it goes.
         name: which backup; "": the newest.
         trusted: whose signatures are accepted; None: that of the key which the backup itself names.
+        originals: where originals go; None: into the folder.
+        place: where the database goes once everything else is there; it stays in the folder by default.
 
     Raises:
-        ConflictError: the folder is not empty, or a newer version has made the backup.
+        ConflictError: the folder, the database or the place of the originals is not empty, or a newer version has made
+            the backup.
         NotFoundError: there is no such backup.
         DamagedError: something of it is damaged.
         StorageError: something cannot be read or written.
+        UnavailableError: the server of the database or of the originals does not answer.
     """
     names = source.generations()
     if not name and not names:
@@ -59,8 +123,11 @@ def restore(
             ).format(name=name, schema=head.schema, own=HEAD),
             _("Restore it with that version."),
         )
+    originals = originals or FolderTarget(folder / _ORIGINALS)
     with disk_errors(folder):
         _require_empty(folder)
+    originals.require_empty()
+    with disk_errors(folder):
         make_folder(folder)
         free = shutil.disk_usage(folder).free
     if free < head.size:
@@ -71,12 +138,19 @@ def restore(
             _("Free some disk space, or name another folder."),
         )
     try:
-        _copy(source, folder, name, pace)
-        check_database(folder / _UNFINISHED, head, pace.rest)
+        _copy(source, folder, name, pace, originals)
+        originals.finish()
+        database = folder / _UNFINISHED
+        check_database(database, head, pace.rest)
+        stays = place(database, head)
         with disk_errors(folder):
-            (folder / _UNFINISHED).rename(folder / DATABASE_FILE)
+            if stays:
+                database.rename(folder / DATABASE_FILE)
+            else:
+                database.unlink()
             _sync_folders(folder)
     except BaseException:
+        originals.undo()
         _empty(folder)
         raise
     return head
@@ -92,14 +166,19 @@ def _require_empty(folder: Path) -> None:
         )
 
 
-def _copy(source: Destination, folder: Path, name: str, pace: Pace) -> None:
+def _copy(source: Destination, folder: Path, name: str, pace: Pace, originals: OriginalsTarget) -> None:
     with source.manifest_lines(name) as lines:
         for file in ManifestReader(lines, name).files():
-            target = folder / (_UNFINISHED if file.path == DATABASE_FILE else file.path)
+            content = _paced(source, file, pace)
+            place, _slash, stored = file.path.rpartition("/")
             try:
+                if place.partition("/")[0] == _ORIGINALS:
+                    originals.put(stored, content)
+                    continue
+                target = folder / (_UNFINISHED if file.path == DATABASE_FILE else file.path)
                 with disk_errors(folder):
                     make_folder(target.parent)
-                    _copy_file(source, file, target, pace)
+                    _write(target, content)
             except DamagedError as error:
                 raise DamagedError(
                     _("{file} cannot be restored: {reason}. The folder is empty again.").format(
@@ -109,10 +188,15 @@ def _copy(source: Destination, folder: Path, name: str, pace: Pace) -> None:
                 ) from error
 
 
-def _copy_file(source: Destination, file: ManifestFile, target: Path, pace: Pace) -> None:
+def _paced(source: Destination, file: ManifestFile, pace: Pace) -> Iterator[bytes]:
+    for block in file_content(source, file):
+        pace.step(len(block))
+        yield block
+
+
+def _write(target: Path, content: Iterator[bytes]) -> None:
     with create_file(target, exclusive=True) as copy:
-        for block in file_content(source, file):
-            pace.step(len(block))
+        for block in content:
             copy.write(block)
         copy.flush()
         os.fsync(copy.fileno())

@@ -12,9 +12,9 @@ import pytest
 
 from services.app.build_backups import read_key
 from services.audit.signing import SigningKey, TrustedKeys
-from services.backup import making
+from services.backup import making, sources
 from services.backup.checking import BackupChecker
-from services.backup.copied_database import COUNTS
+from services.backup.copied_database import COUNTS, OriginalFile
 from services.backup.destination import Destination
 from services.backup.making import STAGING, remove_left_over, require_apart
 from services.backup.pacing import Pace
@@ -156,7 +156,7 @@ def test_a_manifest_that_somebody_else_signed_is_refused(pond: Pond, tmp_path: P
 
 def test_a_document_that_goes_meanwhile_is_whole_or_not_there(pond: Pond, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of the database would refer to an original that was deleted after it."""
-    copy, calls = making.copy_database, []
+    copy, calls = sources.copy_database, []
     came = pond.add("came.txt", b"came before, goes in between " * 100)
 
     def copying(*given: object, **named: object) -> None:
@@ -167,14 +167,14 @@ def test_a_document_that_goes_meanwhile_is_whole_or_not_there(pond: Pond, monkey
             pond.remove(late)
             pond.remove(came)
 
-    def listing(connection: object) -> list[making.OriginalFile]:
+    def listing(connection: object) -> list[OriginalFile]:
         """Let the document come after the first list, so that no copy of its file was made before."""
         found = originals(connection)  # type: ignore[arg-type]
         return [each for each in found if each.stored != came.stored] if not calls else found
 
-    originals = making.originals_of
-    monkeypatch.setattr(making, "copy_database", copying)
-    monkeypatch.setattr(making, "originals_of", listing)
+    originals = sources.originals_of
+    monkeypatch.setattr(sources, "copy_database", copying)
+    monkeypatch.setattr(sources, "originals_of", listing)
     made = pond.back_up()
     assert len(calls) == 2
     assert made.head.counts["documents"] == 3
@@ -188,7 +188,7 @@ def test_what_is_written_during_the_copy_does_not_make_it_begin_anew(
     """Where people write all the time the copy would never end, or have half of what they wrote."""
     for number in range(40):
         pond.add(f"large {number}.txt", bytes([number]) * 100)
-    monkeypatch.setattr(making, "_PAGES_AT_ONCE", 4)
+    monkeypatch.setattr(sources, "_PAGES_AT_ONCE", 4)
     steps = []
     step = Pace.step
 
@@ -221,16 +221,13 @@ def test_a_damaged_or_missing_original_is_left_out_and_named(pond: Pond, tmp_pat
     assert [path.name for path in (tmp_path / "restored" / "files").glob("??/*")] == [good.name]
 
 
-def test_originals_elsewhere_are_copied_and_those_in_a_bucket_refused(pond: Pond, tmp_path: Path) -> None:
+def test_originals_elsewhere_are_copied(pond: Pond, tmp_path: Path) -> None:
     """A backup without the originals would be taken for a whole one."""
     (pond.settings.data_dir / "files").rename(tmp_path / "elsewhere")
     pond.settings = pond.settings.model_copy(update={"files_url": str(tmp_path / "elsewhere")})
     made = pond.back_up()
     assert not any(made.head.left_out.values())
     assert pond.check(made.head.name).problems == ()
-    pond.settings = pond.settings.model_copy(update={"files_url": "s3://bucket/pond"})
-    with pytest.raises(ConflictError, match="bucket of an S3 server; nothing was copied"):
-        pond.back_up()
 
 
 @pytest.mark.parametrize("place", ["blob", "database", "manifest", "tidying"])

@@ -23,10 +23,10 @@ FAMILIES = (_AGE, _SIZE, _COUNT, _FAILED, _RUNNING)
 def read(backups: Backups) -> Iterator[MetricValue]:
     """Return where the backups are."""
     status = backups.status()
+    if status.last_at is not None:  # also where another node makes them
+        yield MetricValue(_AGE, max(0.0, time.time() - status.last_at))
     if not status.destination:
         return
-    if status.last_at is not None:
-        yield MetricValue(_AGE, max(0.0, time.time() - status.last_at))
     if status.generations:
         yield MetricValue(_SIZE, status.generations[0].size)
     yield MetricValue(_COUNT, len(status.generations))

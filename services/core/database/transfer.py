@@ -45,18 +45,18 @@ def copy_tables(source: Database, target: Database, progress: Progress) -> None:
     """
     _begin(target, source.tables)
     for table in source.tables:
-        stored = _stored(table)
-        total, (last, done) = _count(source, stored), _noted(target, table.name)
-        for rows in _batches(source, stored, last):
+        stored = stored_table(table)
+        total, (last, done) = count_of(source, stored), _noted(target, table.name)
+        for rows in batches(source, stored, last):
             with target.write() as connection:
                 connection.execute(stored.insert(), [row._asdict() for row in rows])
                 done += len(rows)
-                _note(connection, table.name, _key(stored, rows[-1]), done)
+                _note(connection, table.name, key_of(stored, rows[-1]), done)
             progress(table.name, done, total)
         with source.read() as connection:
-            highest = _highest_id(connection, table)
+            highest = highest_id(connection, table)
         with target.write() as connection:
-            _set_highest_id(connection, table, highest)
+            set_highest_id(connection, table, highest)
 
 
 def compare_tables(source: Database, target: Database, progress: Progress) -> dict[str, int]:
@@ -67,12 +67,12 @@ def compare_tables(source: Database, target: Database, progress: Progress) -> di
     """
     compared = {}
     for table in source.tables:
-        stored, done = _stored(table), 0
-        total, there = _count(source, stored), _count(target, stored)
-        for rows in _batches(source, stored, None):
-            keys = [_key(stored, row) for row in rows]
+        stored, done = stored_table(table), 0
+        total, there = count_of(source, stored), count_of(target, stored)
+        for rows in batches(source, stored, None):
+            keys = [key_of(stored, row) for row in rows]
             with target.read() as connection:
-                copies = connection.execute(_rows_of(stored, connection).where(_among(stored, keys))).all()
+                copies = connection.execute(rows_of(stored, connection).where(among(stored, keys))).all()
             if sorted(map(_comparable, rows)) != sorted(map(_comparable, copies)):
                 raise _differs(table.name)
             done += len(rows)
@@ -89,20 +89,34 @@ def end_transfer(target: Database) -> None:
         _transfer.drop(connection, checkfirst=True)
 
 
+def require_empty(target: Database) -> None:
+    """Return if a database has no rows, or those that a copy which was interrupted has put there.
+
+    Raises:
+        ConflictError: it has others.
+    """
+    with target.read() as connection:
+        _require_empty(connection, target.tables)
+
+
 def _begin(target: Database, tables: Sequence[sa.Table]) -> None:
     with target.write() as connection:
-        if sa.inspect(connection).has_table(_transfer.name):
-            return
-        for table in tables:
-            if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is not None:
-                raise ConflictError(
-                    _("The database that is to be copied into has data of its own; nothing was changed."),
-                    _("Name an empty database or schema."),
-                )
-        _transfer.create(connection)
+        _require_empty(connection, tables)
+        _transfer.create(connection, checkfirst=True)
 
 
-def _stored(table: sa.Table) -> sa.Table:
+def _require_empty(connection: Connection, tables: Sequence[sa.Table]) -> None:
+    if sa.inspect(connection).has_table(_transfer.name):
+        return
+    for table in tables:
+        if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is not None:
+            raise ConflictError(
+                _("The database that is to be copied into has data of its own; nothing was changed."),
+                _("Name an empty database or schema."),
+            )
+
+
+def stored_table(table: sa.Table) -> sa.Table:
     """Return the table with the types that the databases store."""
     columns = [sa.Column(column.name, _plain(column.type), primary_key=column.primary_key) for column in table.columns]
     return sa.Table(table.name, sa.MetaData(), *columns)
@@ -114,7 +128,7 @@ def _plain(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
     return NullType() if isinstance(kind, sa.JSON) else kind  # a text that either database takes as it is
 
 
-def _rows_of(table: sa.Table, connection: Connection) -> sa.Select[Any]:
+def rows_of(table: sa.Table, connection: Connection) -> sa.Select[Any]:
     """Return the query for all columns; PostgreSQL's driver would decode JSON."""
     plain = connection.dialect.name == "sqlite"
     return sa.select(
@@ -125,34 +139,37 @@ def _rows_of(table: sa.Table, connection: Connection) -> sa.Select[Any]:
     )
 
 
-def _batches(database: Database, table: sa.Table, last: list[Any] | None) -> Iterator[Sequence[Row[Any]]]:
-    """Yield the rows behind a key in the order of their keys, `ROWS` at a time."""
+def batches(database: Database, table: sa.Table, last: list[Any] | None) -> Iterator[Sequence[Row[Any]]]:
+    """Yield the rows of a stored table behind a key in the order of their keys, `ROWS` at a time."""
     key = list(table.primary_key.columns)
     while True:
         with database.read() as connection:
-            query = _rows_of(table, connection).order_by(*key).limit(ROWS)
+            query = rows_of(table, connection).order_by(*key).limit(ROWS)
             if last is not None:
-                query = query.where(sa.tuple_(*key) > sa.tuple_(*map(_bound, last, key)))
+                query = query.where(sa.tuple_(*key) > sa.tuple_(*map(bound, last, key)))
             rows = connection.execute(query).all()
         if rows:
             yield rows
-            last = _key(table, rows[-1])
+            last = key_of(table, rows[-1])
         if len(rows) < ROWS:
             return
 
 
-def _bound(value: Any, column: sa.Column[Any]) -> sa.BindParameter[Any]:
+def bound(value: Any, column: sa.Column[Any]) -> sa.BindParameter[Any]:
+    """Return a value as one of a column."""
     return sa.bindparam(None, value, type_=column.type)
 
 
-def _among(table: sa.Table, keys: list[list[Any]]) -> sa.ColumnElement[bool]:
+def among(table: sa.Table, keys: Sequence[Sequence[Any]]) -> sa.ColumnElement[bool]:
+    """Return the condition for the rows with these keys."""
     key = list(table.primary_key.columns)
     if len(key) == 1:
         return key[0].in_([value for (value,) in keys])
     return sa.tuple_(*key).in_([tuple(each) for each in keys])
 
 
-def _key(table: sa.Table, row: Row[Any]) -> list[Any]:
+def key_of(table: sa.Table, row: Row[Any]) -> list[Any]:
+    """Return the values of the primary key."""
     return [getattr(row, column.name) for column in table.primary_key.columns]
 
 
@@ -160,7 +177,8 @@ def _comparable(row: Row[Any]) -> str:
     return repr([bytes(value) if isinstance(value, memoryview) else value for value in row])
 
 
-def _count(database: Database, table: sa.Table) -> int:
+def count_of(database: Database, table: sa.Table) -> int:
+    """Return how many rows a table has."""
     with database.read() as connection:
         return int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
 
@@ -184,7 +202,7 @@ def _numbered(table: sa.Table) -> str:
     return column.name if column is not None and isinstance(column.type, sa.Integer) else ""
 
 
-def _highest_id(connection: Connection, table: sa.Table) -> int:
+def highest_id(connection: Connection, table: sa.Table) -> int:
     """Return the highest id that was ever given, 0 for none: those of deleted rows are never given again."""
     name = _numbered(table)
     if not name:
@@ -201,7 +219,8 @@ def _highest_id(connection: Connection, table: sa.Table) -> int:
     return int(last) if called else 0
 
 
-def _set_highest_id(connection: Connection, table: sa.Table, highest: int) -> None:
+def set_highest_id(connection: Connection, table: sa.Table, highest: int) -> None:
+    """Have the database count on behind `highest`; 0: nothing is changed."""
     name = _numbered(table)
     if not name or not highest:
         return

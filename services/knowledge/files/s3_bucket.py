@@ -80,9 +80,14 @@ class S3Bucket:
 
     def get(self, key: str, write: Callable[[bytes], Any]) -> None:
         """Give an object to `write`, piece by piece."""
+        for piece in self.pieces(key):
+            write(piece)
+
+    def pieces(self, key: str) -> Iterator[bytes]:
+        """Yield an object piece by piece."""
         with self._answers(reads=True):
             for piece in self._store.get(key).stream(min_chunk_size=MEGABYTE):
-                write(bytes(piece))
+                yield bytes(piece)
 
     def get_some(self, key: str, offset: int, most: int) -> bytes:
         """Return a part of an object, empty where it is not that long."""
@@ -114,6 +119,10 @@ class S3Bucket:
             if page is None:
                 return
             yield [(each["path"], each["last_modified"].timestamp()) for each in page]
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing below the prefix; what was stored to ask the server does not count."""
+        return not any(key != _PROBE for page in self.pages() for key, _stored_at in page)
 
     def now(self) -> float:
         """Return the time by the server's clock, in seconds since 1970: a small object is stored for that."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from services.app.build_backups import backup_source, read_key
 from services.app.tables import import_tables
@@ -20,7 +21,7 @@ from services.backup.pacing import Pace
 from services.backup.retention import RetentionRule
 from services.core.database import Database
 from services.core.settings import Settings
-from services.knowledge.files.folder_store import FolderStore
+from services.knowledge.files.open_store import open_file_store
 from services.knowledge.files.stored_file import StoredFile
 
 
@@ -30,7 +31,7 @@ class Pond:
 
     settings: Settings
     database: Database
-    files: FolderStore
+    files: Any  # the store of originals
     destination: Path
     stored: list[StoredFile] = field(default_factory=list)
 
@@ -78,7 +79,9 @@ class Pond:
             connection.execute(documents.delete().where(documents.c.id == number))
         self.files.remove([stored.stored])
 
-    def back_up(self, rule: RetentionRule | None = None, at: float | None = None) -> MadeBackup:
+    def back_up(
+        self, rule: RetentionRule | None = None, at: float | None = None, pace: Pace | None = None
+    ) -> MadeBackup:
         """Make a backup."""
         with Destination(self.destination, create=True) as destination:
             return make_backup(
@@ -86,7 +89,7 @@ class Pond:
                 destination,
                 SigningKey(self.settings.effective_audit_key),
                 rule or RetentionRule(),
-                Pace(),
+                pace or Pace(),
                 now=time.time if at is None else lambda: at,
             )
 
@@ -106,22 +109,23 @@ class Pond:
 
 
 @contextmanager
-def pond_in(folder: Path) -> Iterator[Pond]:
-    """Make a folder with a collection and three documents."""
+def pond_in(folder: Path, **given: Any) -> Iterator[Pond]:
+    """Make a folder with a collection and three documents; `given` are settings."""
     import_tables()
     from services.knowledge.store.tables import collections
 
     data = folder / "data"
     data.mkdir(parents=True)
-    settings = Settings(data_dir=data)
+    settings = Settings(data_dir=data, **given)
     database = Database(settings.effective_database_url, checked=True)
     try:
         database.create_tables()
         with database.write() as connection:
             connection.execute(collections.insert().values(name="Documents"))
-        pond = Pond(settings, database, FolderStore(data / "files", settings), folder / "backups")
+        pond = Pond(settings, database, open_file_store(settings), folder / "backups")
         for number in range(3):
             pond.add(f"{number}.txt", f"document {number} ".encode() * 1000)
         yield pond
+        pond.files.close()
     finally:
         database.close()

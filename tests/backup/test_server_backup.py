@@ -42,7 +42,7 @@ class People:
             thread.join(60)
 
     def _upload(self) -> None:
-        while not self._stopping.wait(0.05):
+        while not self._stopping.wait(0.2):
             with_failure(self.failures, lambda: upload(self._server, 1000 + self.uploaded))
             self.uploaded += 1
 
@@ -126,7 +126,8 @@ def test_a_restored_folder_answers_and_has_what_the_manifest_says(made: tuple[Pa
     with serving(target) as server:
         assert server.client.get("/api/status").json()["counts"]["documents"] == counted(second)["documents"]
         assert len(server.client.get("/api/conversations").json()["conversations"]) == counted(second)["conversations"]
-        eventually(lambda: not server.client.get("/api/status").json()["counts"]["jobs_unfinished"], what="the jobs")
+        unfinished = lambda: server.client.get("/api/status").json()["counts"]["jobs_unfinished"]  # noqa: E731
+        eventually(lambda: not unfinished(), seconds=180, what="the jobs")
         for document in documents(server):
             assert document["status"] == "ready", document
             original = server.client.get(f"/api/documents/{document['id']}/original")

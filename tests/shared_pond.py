@@ -24,7 +24,7 @@ class SharedPond:
         """Start a node and wait until it is ready."""
         data = self.folder / name
         data.mkdir(mode=0o700, exist_ok=True)
-        server = spawn(data, **self.settings(name), **settings)
+        server = spawn(data, **{**self.settings(name), **settings})
         self.closing.callback(server.stop)
         server.wait_ready()
         return server

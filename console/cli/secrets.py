@@ -99,7 +99,7 @@ def _opened(settings: Settings) -> Iterator[tuple[SecretStore, SecretBox, Databa
     lock.acquire()
     import_tables()
     try:
-        database = Database(settings.effective_database_url, checked=True)
+        database = Database(settings.effective_database_url, checked=True, replicated=settings.database_replicated)
         try:
             database.hold(alone=True)
             open_schema(database)

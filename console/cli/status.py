@@ -50,7 +50,7 @@ def _stored(settings: Settings) -> dict[str, Any]:
     lock = DataLock(settings.data_dir)
     lock.acquire()
     try:
-        database = Database(settings.effective_database_url, checked=True)
+        database = Database(settings.effective_database_url, checked=True, replicated=settings.database_replicated)
         try:
             if needs_upgrade(database):  # its tables may lack what is counted
                 return {"url": "", "needs_upgrade": True}

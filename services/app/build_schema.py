@@ -35,7 +35,7 @@ def open_database(
         StorageError: it cannot be opened, copied or migrated; it is as it was.
     """
     import_tables()
-    database = Database(settings.effective_database_url, checked=True)
+    database = Database(settings.effective_database_url, checked=True, replicated=settings.database_replicated)
     closing.callback(database.close)
     database.hold(alone=alone)
     upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")))

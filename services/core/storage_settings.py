@@ -62,6 +62,11 @@ class StorageSettings(BaseSettings):
             "own; empty: SQLite in the data folder"
         ),
     )
+    database_replicated: bool = Field(
+        False,
+        description="Litestream copies the SQLite database while it is in use: the checkpoints are Litestream's then, "
+        "and pages have no checksums. See docs/backup.md",
+    )
     files_url: str = Field(
         "",
         description="Where original files are kept: the absolute path of a folder, or "

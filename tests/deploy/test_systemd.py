@@ -53,6 +53,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     programs = {
         "/opt/millpond/.venv/bin/millpond": sys.executable,
         "/opt/millpond/.venv/bin/python": sys.executable,
+        "/usr/local/bin/litestream": sys.executable,
         "/opt/millpond": str(tmp_path),
         "User=millpond\nGroup=millpond\n": "",  # this machine has none
     }
@@ -66,7 +67,8 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
             target.write_text(text)
     (tmp_path / "haproxy.service").write_text(f"[Service]\nExecStart={sys.executable}\n")  # Debian's is not here
     (tmp_path / "millpond@.service").rename(tmp_path / "millpond@a.service")
-    units = ["millpond.service", "millpond.socket", "millpond@a.service", "millpond-nginx-nodes.service"]
+    units = ["millpond.service", "millpond.socket", "millpond@a.service"]
+    units += ["millpond-nginx-nodes.service", "millpond-litestream.service"]
     done = subprocess.run(
         ["systemd-analyze", "verify", *(str(tmp_path / name) for name in (*units, "haproxy.service"))],
         capture_output=True,

@@ -47,6 +47,7 @@ class Database:
         connections: int = 8,
         patience: float = 10.0,
         checked: bool = False,
+        replicated: bool = False,
     ) -> None:
         """Connect to `url`.
 
@@ -59,6 +60,8 @@ class Database:
             patience: how long a writer waits for another process, in seconds.
             checked: the file's pages have checksums, which are checked now and kept from now on; this process alone may
                 have it open. For SQLite's files only.
+            replicated: another program copies the log of SQLite, and moves it into the file; pages have no checksums
+                then, whatever `checked` says.
 
         Raises:
             DamagedError: the file is not as it was left (with `checked`).
@@ -85,7 +88,8 @@ class Database:
                 synchronous=synchronous,
                 cache_kb=cache_kb,
                 patience=patience,
-                checked=checked,
+                checked=checked and not replicated,
+                replicated=replicated,
             )
         self.engine: Engine = self._backend.connect(connections)
         self._reader = self._backend.reader(self.engine)

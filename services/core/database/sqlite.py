@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
 from services.core.database.checkpoints import CheckedFile, damaged, forget_checksums
+from services.core.database.replicated_log import ReplicatedLog
 from services.core.errors import DamagedError, MillpondError, StorageError
 from services.core.i18n import _
 from services.core.private_files import open_descriptor
@@ -47,6 +48,7 @@ class SqliteBackend:
         cache_kb: int,
         patience: float,
         checked: bool,
+        replicated: bool,
     ) -> None:
         """Check the file, and keep the checksums of its pages from now on (with `checked`).
 
@@ -58,6 +60,7 @@ class SqliteBackend:
         self._writers = writers
         self._on_damage = on_damage
         self._file: CheckedFile | None = None
+        self._replicated = ReplicatedLog() if replicated else None
         self._closed = False
         file = url.database
         self.path = Path(str(file)) if _is_path(file) else None
@@ -67,7 +70,11 @@ class SqliteBackend:
         elif self.path is not None:
             forget_checksums(self.path)
         self._pragmas = partial(
-            _set_pragmas, synchronous=synchronous, cache_kb=cache_kb, patience=patience, checkpoints=not checked
+            _set_pragmas,
+            synchronous=synchronous,
+            cache_kb=cache_kb,
+            patience=patience,
+            checkpoints=not (checked or replicated),
         )
 
     @property
@@ -81,6 +88,8 @@ class SqliteBackend:
         if self._file is not None:
             self._file.open()
         sa.event.listen(engine, "connect", self._pragmas)
+        if self._replicated is not None:
+            self._replicated.open(engine, self.path)
         return engine
 
     def reader(self, engine: Engine) -> Engine:
@@ -115,15 +124,18 @@ class SqliteBackend:
 
     def after_write(self) -> None:
         """Move the log into the file if it has become long; the commit before stands, whatever happens here."""
-        if self._file is None:
+        log_file = self._file or self._replicated
+        if log_file is None:
             return
         try:
-            self._file.after_write()
+            log_file.after_write()
         except (sqlite3.Error, OSError) as error:
             self._not_moved(error)
 
     def empty_log(self, engine: Engine) -> bool:
         """Move what is in the log into the file, and empty it; it cannot be while somebody reads an older state."""
+        if self._replicated is not None:
+            return True  # it is Litestream's
         if self._file is not None:
             with self._writers:
                 return self._closed or self._empty_checked_log(self._file)

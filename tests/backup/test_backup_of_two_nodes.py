@@ -62,20 +62,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackedUp]:
             assert two.client.post("/api/backups").status_code == 202
             eventually(lambda: len(told(two)["generations"]) == 2, what="the backup that was asked for")
             eventually(lambda: told(one)["made_by"] == "two", what="the other node has heard")
+            eventually(lambda: told(two)["stage"] == "idle", what="the end")
+            at_one, at_two, at_three = told(one), told(two), told(three)
+            ages = [age(each) for each in (one, two, three)]
             acknowledged = names(one)
             command = {**pond.settings("two"), **settings}
             done = run("backup", str(destination), "--data-dir", str(folder / "two"), **command)
             assert done.returncode == 0, done.stderr
         assert people.failures == []
-        at_one, at_two, at_three = told(one), told(two), told(three)
-        eventually(lambda: told(two)["stage"] == "idle", what="the end")
         yield BackedUp(
             destination,
             acknowledged,
             at_one,
             at_two,
             at_three,
-            [age(each) for each in (one, two, three)],
+            ages,
             at_two["generations"],
             done.stdout,
         )
@@ -83,8 +84,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackedUp]:
 
 def test_one_node_makes_them_and_all_tell_the_same(made: BackedUp) -> None:
     """Each node would make one by its clock, or tell another age; one without the folder would tell of none."""
-    by_clock = [each for each in made.generations if each["engine"] == "postgresql"]
-    assert len(by_clock) == 2, "one by the clock, one that was asked for"
+    assert [each["engine"] for each in made.generations] == ["postgresql"] * 2, (
+        "by the clock, and one that was asked for"
+    )
     assert made.first["last_at"] == made.second["last_at"] == made.without["last_at"]
     assert made.first["due_at"] == made.second["due_at"]
     assert (made.first["made_by"], made.second["made_by"], made.without["made_by"]) == ("two", "", "two")

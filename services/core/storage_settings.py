@@ -1,10 +1,12 @@
-"""The settings of where a pond is stored: its database; its original files, in a folder or a bucket of an S3 server."""
+"""The settings of where a pond is stored: its database; its original files, in a folder or a bucket of an S3 server;
+answers and vectors that nodes keep for each other, in a Redis server.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -52,6 +54,47 @@ class S3Location:
         return cls(parts.netloc, prefix, query.get("endpoint", "").rstrip("/"), query.get("region", ""))
 
 
+@dataclass(frozen=True, slots=True)
+class CacheLocation:
+    """A database of a Redis server; `ca` is a file of certificates by which a server with TLS is checked."""
+
+    host: str
+    port: int = 6379
+    database: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    ca: str = ""
+
+    @classmethod
+    def of(cls, url: str) -> CacheLocation:
+        """Return what `rediss://user:password@host:port/0?ca=/path` names; all but the host may be left out.
+
+        Raises:
+            ValueError: it is not of that form.
+        """
+        parts = urlsplit(url)
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        query = dict(given)
+        if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
+            raise ValueError("must be redis://:PASSWORD@HOST:PORT/0, or rediss:// for TLS")
+        number = parts.path.strip("/") or "0"
+        if not re.fullmatch(r"\d{1,4}", number, re.ASCII):
+            raise ValueError("after the host there is the number of a database, as /0, or nothing")
+        tls, ca = parts.scheme == "rediss", query.get("ca", "")
+        if len(query) != len(given) or query.keys() - {"ca"} or parts.fragment or (query and not (tls and ca)):
+            raise ValueError("after the ? only ca=/path/of/certificates.pem is known, with rediss://")
+        return cls(
+            parts.hostname,
+            6379 if parts.port is None else parts.port,
+            int(number),
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
+            tls,
+            ca,
+        )
+
+
 class StorageSettings(BaseSettings):
     """Part of `Settings`; docs/postgresql.md and docs/files.md say what each place is good for."""
 
@@ -85,6 +128,12 @@ class StorageSettings(BaseSettings):
         15.0, gt=0, description="Longest time in which S3 may not answer, in seconds; 5 MB are sent at once"
     )
 
+    cache_url: str = Field(
+        "",
+        description="A Redis server in which nodes keep answers, search results and vectors for each other: "
+        "redis://:PASSWORD@HOST:PORT/0, rediss:// for TLS; empty: each process has its own alone. See docs/cache.md",
+    )
+
     node_name: str = Field(
         "",
         max_length=100,
@@ -111,6 +160,14 @@ class StorageSettings(BaseSettings):
             S3Location.of(value)
         elif value and not value.startswith("/"):
             raise ValueError("must be an absolute path, or begin with s3://")
+        return value
+
+    @field_validator("cache_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        """Refuse what is no address of a Redis server, at the start."""
+        if value:
+            CacheLocation.of(value)
         return value
 
     @property

@@ -1,5 +1,5 @@
-"""Make sure that there are the programs that the files of `deploy` are tested with: those on PATH, else Debian's
-packages; else say so clearly.
+"""Make sure that there are the programs that the files of `deploy` and the shared cache are tested with: those on PATH,
+else Debian's packages; else say so clearly.
 
 The tests that need them are skipped without, so that everything else can still be checked. With names as arguments:
 those programs instead, which longer proofs need.
@@ -19,6 +19,7 @@ PROGRAMS = {
     "nginx": "nginx-light",
     "haproxy": "haproxy",
     "keepalived": "keepalived",
+    "redis-server": "redis-server",
 }
 OF_PROOFS = {"etcd": "etcd-server", "buildah": "buildah", "debootstrap": "debootstrap"}
 # Where Debian puts those of the administrator, which are not on everybody's PATH.

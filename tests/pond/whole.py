@@ -1,4 +1,4 @@
-"""The whole thing on one machine: two nodes behind HAProxy, over a PostgreSQL and an S3 server, all real."""
+"""The whole thing on one machine: two nodes behind HAProxy, over PostgreSQL, S3 and Redis servers, all real."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from services.nodes.store.node_store import NodeStore
 from tests.front.fronts import Front, haproxy
 from tests.front.nodes import Nodes, running_nodes
 from tests.postgres_server import PostgresServer, postgres_server
+from tests.redis_server import RedisServer, redis_server
 from tests.s3_server import s3_server, stop_s3_server
 
 
@@ -23,6 +24,7 @@ class Pond:
     nodes: Nodes
     front: Front
     postgres: PostgresServer
+    redis: RedisServer
     database: Database
 
     def states(self) -> dict[str, str]:
@@ -38,15 +40,21 @@ def whole_pond(folder: Path, **settings: object) -> Iterator[Pond]:
     """Start all of it, and end it with the block; `settings` are those of the nodes."""
     storage = s3_server()
     try:
-        with postgres_server() as postgres:
-            shared = {"database_url": postgres.url, "audit_key": folder / "audit.key", **storage.settings(), **settings}
+        with postgres_server() as postgres, redis_server() as redis:
+            shared = {
+                "database_url": postgres.url,
+                "cache_url": redis.url,
+                "audit_key": folder / "audit.key",
+                **storage.settings(),
+                **settings,
+            }
             database = Database(postgres.url)
             try:
                 with (
                     running_nodes(folder / "nodes", shared=shared) as nodes,
                     haproxy(folder / "front", nodes.addresses) as front,
                 ):
-                    yield Pond(nodes, front, postgres, database)
+                    yield Pond(nodes, front, postgres, redis, database)
             finally:
                 database.close()
     finally:

@@ -11,14 +11,13 @@ from services.app.audit_names import AuditNames
 from services.core.erasure import Erasure
 
 if TYPE_CHECKING:
+    from services.app.container import Platform
     from services.audit.audit_log import AuditLog
     from services.chat.conversations import Conversations
-    from services.core.cache import Caches
     from services.core.database import Database
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.store.unit_of_work import Gone
-    from services.nodes.pond_nodes import Nodes
     from services.operations.event_log import EventLog
 
 
@@ -30,16 +29,8 @@ def build_erasure(database: Database, closing: ExitStack) -> Erasure:
     return erasure
 
 
-def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
-    erasure: Erasure,
-    database: Database,
-    events: EventLog,
-    caches: Caches,
-    ingestion: Ingestion,
-    library: Library,
-    conversations: Conversations,
-    audit: AuditLog | None,
-    nodes: Nodes | None = None,
+def join_erasure(
+    base: Platform, ingestion: Ingestion, library: Library, conversations: Conversations, audit: AuditLog | None
 ) -> None:
     """Have terms, quotes, events, caches and the audit log (None: it keeps names) follow each deletion, and what a
     killed process did not come to.
@@ -48,6 +39,7 @@ def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
     from services.knowledge.store.documents import DocumentStore
     from services.knowledge.store.term_erasure import TermErasure
 
+    erasure, database, events, nodes = base.erasure, base.database, base.events, base.nodes
     forgotten = Forgotten(events, conversations)
     names = None
     if audit is not None:
@@ -59,8 +51,7 @@ def join_erasure(  # noqa: PLR0917 - the composition root calls it, nobody else
 
     def forget(gone: Gone) -> None:
         # No entry is valid any more: their keys contain the version of the library.
-        caches.answers.clear()
-        caches.searches.clear()
+        base.caches.forget_documents()
         forgotten.add(gone)
         if names is not None and not gone.elsewhere:  # once in the log is enough
             names.add(gone.documents)

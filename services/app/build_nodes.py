@@ -111,7 +111,7 @@ def connect_services(services: Services) -> None:
         follower.on_gap(trust.forget)
     follower.on(Topic.STOPS, services.answers.follow_stops)
     follower.on_gap(ingestion.writer.read_anew)
-    follower.on_gap(partial(_clear_caches, services))
+    follower.on_gap(services.caches.forget_documents)
     nodes.membership.on_taken(ingestion.recover_taken)
     nodes.membership.on_taken(partial(_finish_of_others, services))
     nodes.membership.on_rejoined(services.answers.claim_anew)
@@ -153,12 +153,6 @@ def leaving_or_coming(nodes: Nodes | None) -> Callable[[], str]:
         return next((each.name for each in found if each.state is not NodeState.READY), "")
 
     return name
-
-
-def _clear_caches(services: Services) -> None:
-    """Drop what may have text of documents that another node has deleted."""
-    services.caches.answers.clear()
-    services.caches.searches.clear()
 
 
 def _finish_of_others(services: Services) -> None:

@@ -29,6 +29,7 @@ from services.app.build_nodes import agree_on_model, build_nodes, claims_of, con
 from services.app.build_operations import LongWork, build_drain, build_restarts, build_webhook
 from services.app.build_schema import open_database, watch_copies
 from services.app.build_secrets import build_box, build_secrets
+from services.app.build_shared_cache import share_caches
 from services.app.cached_search import CachedSearch, LibraryStamp
 from services.app.container import Foundation, Platform, Services
 from services.app.damage import ORIGINALS, files_check, require_database, watch_database, watch_originals
@@ -248,6 +249,7 @@ def load_services(
     if settings.files_url:
         health.set_check(ORIGINALS, files_check(knowledge.ingestion))
     metrics.register_knowledge(base.metrics, settings, base.caches, knowledge)
+    share_caches(base, knowledge, closing)
 
     enter(_("opening the conversations"))
     stamp = LibraryStamp(knowledge.ingestion, knowledge.index, knowledge.library, embedder)
@@ -275,15 +277,11 @@ def load_services(
     knowledge.library.usage = knowledge.importer.usage = chat.answers.usage = base.identity.usage
     inherit_and_erase(base.identity, hand_over=chat.conversations.hand_over, erase=chat.conversations.erase_person)
     join_erasure(
-        base.erasure,
-        base.database,
-        base.events,
-        base.caches,
+        base,
         knowledge.ingestion,
         knowledge.library,
         chat.conversations,
         None if settings.audit_keep_names else base.audit.log,
-        base.nodes,
     )
 
     enter(_("warming up"))

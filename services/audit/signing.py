@@ -57,6 +57,10 @@ class SigningKey:
         """Return the signature, in hexadecimal digits; errors as for `fingerprint`."""
         return self._load().sign(data).hex()
 
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 secret bytes for another purpose, the same wherever the key is; errors as for `fingerprint`."""
+        return hashlib.blake2b(purpose.encode(), key=self._load().private_bytes_raw(), digest_size=32).digest()
+
     def _load(self) -> Ed25519PrivateKey:
         if self._key is None:
             try:

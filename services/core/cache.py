@@ -1,6 +1,7 @@
 """Caches of bytes, each within its own budget of bytes: least recently used entries leave first, old ones expire.
 
-Keys are digests, so that a key has one length and does not reveal what was asked.
+What is not in RAM is looked for in the cache that nodes share, where there is one (`services.core.shared_cache`), and
+what was computed is kept there, too. Keys are digests, so that a key has one length and does not reveal what was asked.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import TypeVar
 
@@ -22,9 +24,12 @@ from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, allocated
 from services.core.settings import Settings
+from services.core.shared_level import SharedLevel
 
 Result = TypeVar("Result")
-Entry = tuple[bytes, int]  # the value, and what it takes with its key and its place in the store
+# The value, what it takes with its key and its place in the store, and until when it may be used at the longest.
+Entry = tuple[bytes, int, float]
+_WHOLE_AGE = float("inf")
 
 # What an entry costs beside key and value: cachetools' two tables, its link, the tuple and the size in it (measured at
 # 284 to 363 bytes an entry, Python 3.11, cachetools 8.0).
@@ -76,6 +81,8 @@ class ByteCache:
         # Reentrant: the garbage collector may run a finalizer that uses the cache while its thread holds the lock.
         self._lock = threading.RLock()
         self._busy = False
+        self._now = now
+        self._shared: SharedLevel | None = None
         self._store: TTLCache[str, Entry] = TTLCache(self._budget, seconds, timer=now, getsizeof=itemgetter(1))
         self._pending: dict[str, _Pending] = {}
         self._large = 0
@@ -86,22 +93,34 @@ class ByteCache:
         """Whether anything is kept at all."""
         return self._budget > 0
 
+    def share(self, level: SharedLevel) -> None:
+        """Look in `level` for what is not in RAM, and keep there, too, what was computed."""
+        self._shared = level
+
     def get(self, key: str) -> bytes | None:
         """Return what is kept under `key`, None where nothing is."""
+        return self.get_all((key,))[0]
+
+    def get_all(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return what is kept under each of some keys, None where nothing is; hits and misses are those in RAM."""
         if not self.enabled:
-            return None
+            return [None] * len(keys)
         with self._lock:
-            value = self._find(key)
-            if value is None:
-                self._misses += 1
-            else:
-                self._hits += 1
-        return value
+            found = [self._find(key) for key in keys]
+            missing = [key for key, value in zip(keys, found, strict=True) if value is None]
+            self._hits += len(keys) - len(missing)
+            self._misses += len(missing)
+        if missing and self._shared is not None:
+            shared = iter(self._find_shared(self._shared, missing))
+            found = [next(shared) if value is None else value for value in found]
+        return found
 
     def put(self, key: str, value: bytes) -> None:
         """Keep `value`; one that is bigger than the budget is not kept."""
         if self.enabled:
             self._exclusively(lambda: self._insert(key, value), None)
+            if self._shared is not None:
+                self._shared.keep(self.name, key, value)
 
     def get_or_compute(self, key: str, compute: Callable[[], bytes]) -> bytes:
         """Return what is kept under `key`, else what `compute` returns, which is then kept.
@@ -171,10 +190,12 @@ class ByteCache:
 
     def _compute(self, key: str, pending: _Pending, compute: Callable[[], bytes]) -> bytes:
         try:
-            value = compute()
+            shared = None if self._shared is None else self._find_shared(self._shared, (key,))[0]
+            value = compute() if shared is None else shared
             with self._lock:
                 self._misses += 1
-            self.put(key, value)
+            if shared is None:
+                self.put(key, value)
             pending.value = value
             return value
         finally:
@@ -182,9 +203,19 @@ class ByteCache:
                 self._pending.pop(key, None)
             pending.done.set()
 
+    def _find_shared(self, shared: SharedLevel, keys: Sequence[str]) -> list[bytes | None]:
+        """Return what the shared cache has, and keep it in RAM for as long as it may be used."""
+        values: list[bytes | None] = []
+        for key, found in zip(keys, shared.find(self.name, keys), strict=True):
+            if found is not None:
+                until = self._now() + found.seconds
+                self._exclusively(partial(self._insert, key, found.value, until), None)
+            values.append(None if found is None else found.value)
+        return values
+
     def _find(self, key: str) -> bytes | None:
         entry = self._exclusively(lambda: self._store.get(key), None)
-        return None if entry is None else entry[0]
+        return None if entry is None or entry[2] <= self._now() else entry[0]
 
     def _exclusively(self, operation: Callable[[], Result], otherwise: Result) -> Result:
         """Run `operation` on the store with the lock held, time standing still and expired entries gone.
@@ -205,13 +236,13 @@ class ByteCache:
             finally:
                 self._busy = False
 
-    def _insert(self, key: str, value: bytes) -> None:
+    def _insert(self, key: str, value: bytes, until: float = _WHOLE_AGE) -> None:
         self._delete(key)
         size = _size(key, value)
         if size > self._budget:
             return
         self._evict_to(self._budget - size)
-        self._store[key] = value, size
+        self._store[key] = value, size, until
         self._large += _large(value)
 
     def _delete(self, key: str) -> None:
@@ -250,6 +281,21 @@ class Caches:
         )
         self.answers = ByteCache("answer_cache", _("Cache of answers"), answers - searches, seconds)
         self.searches = ByteCache("search_cache", _("Cache of search results"), searches, seconds)
+
+        self.shared: SharedLevel | None = None
+
+    def share(self, level: SharedLevel) -> None:
+        """Have every cache look in `level` for what is not in RAM, and keep there what was computed."""
+        self.shared = level
+        for cache in self.all():
+            cache.share(level)
+
+    def forget_documents(self) -> None:
+        """Drop what may have text of documents that are gone; no entry is valid any more."""
+        self.answers.clear()
+        self.searches.clear()
+        if self.shared is not None:
+            self.shared.erase()
 
     def all(self) -> tuple[ByteCache, ...]:
         """Return every cache."""

@@ -66,9 +66,10 @@ class CachedEncoder:
         fingerprint = self._encoder.fingerprint
         missing: dict[str, Future[Vector]] = {}
         found: list[Future[Vector]] = []
-        for text in texts:
+        known = self._cache.get_all([cache_key(fingerprint, text) for text in texts])
+        for text, kept in zip(texts, known, strict=True):
             vector: Future[Vector] = Future()
-            if (kept := self._cache.get(cache_key(fingerprint, text))) is not None:
+            if kept is not None:
                 vector.set_result(_vector(kept))
             else:
                 vector = missing.setdefault(text, vector)

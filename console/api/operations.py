@@ -22,6 +22,7 @@ from services.core.errors import MillpondError, NotFoundError
 from services.core.i18n import _
 from services.core.requests.concurrency import FinishedRequest, RequestKind, RequestLimits, RunningRequest
 from services.core.requests.registry import acting_for
+from services.core.shared_level import SharedCacheStatus, ShelfStats
 from services.knowledge.types import LibraryCounts
 from services.memory.leaks.headline import headline
 from services.operations.connections import ConnectionCounts
@@ -64,7 +65,9 @@ class RequestsOut(BaseModel):
 
 
 class CacheOut(Projection):
-    """Counts of a cache since the start; bytes and entries now; its budget in bytes."""
+    """Counts of a cache since the start; bytes and entries now; its budget in bytes. `shared` is what nodes keep of it
+    for each other, null where they do not.
+    """
 
     name: str
     label: str
@@ -75,6 +78,7 @@ class CacheOut(Projection):
     bytes: int
     budget: int
     hit_rate: float | None
+    shared: ShelfStats | None
 
 
 class ResourceOut(Projection):
@@ -221,7 +225,17 @@ async def cancel(
 @requests_router.get("/caches", dependencies=needs(Permission.OPERATE, visitors=True), summary="Figures of the caches")
 async def caches(context: Context) -> list[CacheOut]:
     """Return hits, misses and bytes of each cache; `hit_rate` from 0 to 1, null before the first lookup."""
-    return [CacheOut.model_validate(stats) for stats in context.foundation.caches.stats()]
+    caches = context.foundation.caches
+    return [CacheOut.of(stats, shared=caches.shelf(stats.name)) for stats in caches.stats()]
+
+
+@requests_router.get(
+    "/caches/shared", dependencies=needs(Permission.OPERATE, visitors=True), summary="State of the shared cache"
+)
+async def shared_cache(context: Context) -> SharedCacheStatus | None:
+    """Return how the server does in which nodes keep things for each other; null where there is none."""
+    shared = context.foundation.caches.shared
+    return None if shared is None else shared.status()
 
 
 @status_router.post(

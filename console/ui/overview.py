@@ -21,6 +21,7 @@ from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.memory_report import Owner
 from services.core.requests import FinishedRequest, Outcome, RequestKind, RunningRequest
+from services.core.shared_level import SharedCacheStatus, ShelfStats
 from services.operations.health import Check, component_name
 
 _PERIOD_SECONDS = 3.0
@@ -124,7 +125,11 @@ def caches_view(services: Services) -> None:
         st.caption(_("All caches are disabled in the settings."))
     for stats in enabled:
         filled = min(1.0, stats.bytes / stats.budget)
-        st.progress(filled, f"**{escape(stats.label)}** · {_summary(stats)}")
+        shelf = services.caches.shelf(stats.name)
+        shared = f" · {_shared_summary(shelf)}" if shelf is not None else ""
+        st.progress(filled, f"**{escape(stats.label)}** · {_summary(stats)}{shared}")
+    if services.caches.shared is not None:
+        _shared_cache(services.caches.shared.status())
     heartbeat("caches", _PERIOD_SECONDS)
 
 
@@ -139,6 +144,31 @@ def _summary(stats: CacheStats) -> str:
     if stats.evicted:
         parts.append(_("{count} evicted").format(count=count(stats.evicted)))
     return " · ".join(parts)
+
+
+def _shared_summary(shelf: ShelfStats) -> str:
+    parts = [
+        _("shared: {used} of {budget}").format(used=escape(size(shelf.bytes)), budget=escape(size(shelf.budget))),
+        plural("{count} hit", "{count} hits", shelf.hits),
+        plural("{count} miss", "{count} misses", shelf.misses),
+    ]
+    return " · ".join(parts)
+
+
+def _shared_cache(status: SharedCacheStatus) -> None:
+    """Say how the server does in which nodes keep things for each other."""
+    address = escape(status.address)
+    if status.state != "closed":
+        text = _("The shared cache at {address} is left alone; each node goes on with its own. {reason}")
+        st.warning(text.format(address=address, reason=escape(status.reason)), icon=":material/warning:")
+    else:
+        parts = [_("Shared with the other nodes at {address}").format(address=address)]
+        if status.requests:
+            average = milliseconds(status.seconds / status.requests * 1000)
+            parts.append(_("{duration} on average").format(duration=escape(average)))
+        st.caption(" · ".join(parts))
+    if status.owed_seconds:
+        st.caption(_("What was deleted is not yet removed there. Nothing of it is used, and it expires by itself."))
 
 
 @st.fragment

@@ -24,7 +24,7 @@ from services.core.i18n import _, plural
 from services.core.machine import MEGABYTE
 from services.core.memory_report import LARGEST_SMALL, MemoryReport, Owner, allocated
 from services.core.settings import Settings
-from services.core.shared_level import SharedLevel
+from services.core.shared_level import SharedLevel, ShelfStats
 
 Result = TypeVar("Result")
 # The value, what it takes with its key and its place in the store, and until when it may be used at the longest.
@@ -304,6 +304,10 @@ class Caches:
     def stats(self) -> list[CacheStats]:
         """Return how each does."""
         return [cache.stats() for cache in self.all()]
+
+    def shelf(self, name: str) -> ShelfStats | None:
+        """Return what nodes keep of a cache for each other, None where they do not."""
+        return None if self.shared is None else self.shared.shelf(name)
 
     def memory_reports(self) -> list[MemoryReport]:
         """Return what each holds, for the ledger; those that are switched off are left out."""

@@ -29,11 +29,12 @@ class ShelfStats:
 class SharedCacheStatus:
     """How the server does.
 
-    `state` is that of the breaker, `reason` that of its last failure, `opened` how often the server was left alone.
-    `requests` were asked on the way to an answer and took `seconds` in all; `skipped` were not asked: the server was
-    left alone, or too many asked at once. `errors` are failures, `broken` values that this pond has not made, `dropped`
-    ones that were not kept for want of room or as the server was away. `owed_seconds`: since when something deleted
-    waits to be removed there, 0: nothing does.
+    `state` is that of its breaker: "closed" (it is used), "half_open" (it is tried), "open" (it is left alone);
+    `reason` that of its last failure, `opened` how often it was left alone. `requests` were asked on the way to an
+    answer and took `seconds` in all; `skipped` were not asked: the server was left alone, or too many asked at once.
+    `errors` are failures, `broken` values that this pond has not made, `dropped` ones that were not kept for want of
+    room or as the server was away. `owed_seconds`: since when something deleted waits to be removed there, 0: nothing
+    does.
     """
 
     address: str

@@ -54,6 +54,7 @@ _MEASURED = (
 _RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document_id}/recognition`"
 _PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
 _NODES = "`GET /api/nodes`, `POST /api/nodes/{number}/take-over`, `DELETE /api/nodes/{number}`"
+_SHARED_CACHE = "`GET /api/caches/shared`"
 _REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
     "PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback": _FEEDBACK,
@@ -128,6 +129,7 @@ STATED = {
     "GET /api/backups": _BACKUPS,
     "POST /api/backups": _BACKUPS,
     "POST /api/backups/verification": _BACKUPS,
+    "GET /api/caches/shared": _SHARED_CACHE,
     "GET /api/audit": _AUDIT,
     "GET /api/audit/export": _AUDIT,
     "GET /api/audit/verify": _AUDIT,

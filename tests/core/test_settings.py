@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from services.core.setting_names import RenamedSetting, UnknownVariable, renamed_settings, unknown_variables
 from services.core.settings import RENAMED, Settings
-from services.core.storage_settings import S3Location
+from services.core.storage_settings import CacheLocation, S3Location
 
 
 def test_environment_wins_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +60,35 @@ def test_place_of_originals_is_read() -> None:
     assert found == S3Location("pond", "a/b", "http://127.0.0.1:8333", "eu-west-1")
     assert Settings(files_url="s3://pond").s3_location == S3Location("pond")
     assert Settings(files_url="/srv/originals").s3_location is None
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("cache.example:6379", "must be redis://"),
+        ("http://cache.example", "must be redis://"),
+        ("redis://", "must be redis://"),
+        ("redis://cache/first", "number of a database"),
+        ("redis://cache:port", "Port"),
+        ("redis://cache/0?socket_timeout=60", "only ca="),
+        ("redis://cache/0?ca=/ca.pem", "only ca="),
+        ("rediss://cache/0?ca=", "only ca="),
+    ],
+)
+def test_address_of_the_shared_cache_that_cannot_be_meant_is_refused(url: str, reason: str) -> None:
+    """A mistyped address would look like a server that is away for ever, or a time limit of its own would hold
+    questions up.
+    """
+    with pytest.raises(ValidationError, match=reason):
+        Settings(cache_url=url)
+
+
+def test_address_of_the_shared_cache_is_read() -> None:
+    """A password with special characters, the port, the database or the certificates would be others."""
+    assert CacheLocation.of("redis://cache") == CacheLocation("cache", 6379)
+    found = CacheLocation.of("rediss://mill:a%20b%40c@[::1]:6380/3?ca=/etc/ca.pem")
+    assert found == CacheLocation("::1", 6380, 3, "mill", "a b@c", tls=True, ca="/etc/ca.pem")
+    assert "a b" not in repr(found)
 
 
 def test_database_lies_in_the_data_folder(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ MARK = "MARKER7Qz9ab"
         ("database_url", f"postgresql+psycopg://mill:{MARK}@db:5432/pond", "postgresql+psycopg://mill:…@db:5432/pond"),
         ("database_url", f"postgresql+psycopg://mill:a/{MARK}?#@x@db/pond", "postgresql+psycopg://mill:…@db/pond"),
         ("database_url", f"postgresql+psycopg://db/pond?user=m&password={MARK}", "postgresql+psycopg://db/pond?…"),
+        ("cache_url", f"redis://:{MARK}@cache:6379/0", "redis://…@cache:6379/0"),
+        ("cache_url", f"rediss://mill:{MARK}@cache?ca=/etc/ca.pem", "rediss://…@cache?…"),
         ("database_url", "sqlite:////srv/pond.db", "sqlite:////srv/pond.db"),
         ("openai_base_url", f"https://me:{MARK}@models.example/v1", "https://…@models.example/v1"),
         ("openai_base_url", f"https://{MARK}@models.example/v1?api-key={MARK}", "https://…@models.example/v1?…"),

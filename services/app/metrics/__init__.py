@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from services.app.listed_nodes import listed_nodes
-from services.app.metrics import backup, connections, health, memory, model_change, node_states, requests
+from services.app.metrics import backup, connections, health, memory, model_change, node_states, requests, shared_cache
 from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
 
@@ -51,6 +51,7 @@ def register_foundation(
     metrics.add_part("backups", backup.FAMILIES)
     metrics.add_part("nodes", node_states.FAMILIES)
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
+    metrics.add_part("shared cache", shared_cache.FAMILIES, lambda: shared_cache.read(foundation.caches))
     metrics.add_part("breakers", requests.BREAKER_FAMILIES)
     metrics.add_part("connections", connections.FAMILIES, lambda: connections.read(count_connections()))
     metrics.add_part("usage", requests.USAGE_FAMILIES)

@@ -28,8 +28,8 @@ from services.core.i18n import _
 from services.core.machine import MEGABYTE
 from services.core.storage_settings import CacheLocation
 
-# What an entry costs beside its sealed value: its name and those in order and hash; and an eighth of the value, by which
-# the allocator rounds up (Redis 7.0 on 64 bits, measured with values of 100 to 8000 bytes).
+# What an entry costs beside its sealed value: its name and those in order and hash. The script adds an eighth of the
+# value, by which the allocator rounds up (Redis 7.0 on 64 bits, measured with values of 100 to 8000 bytes).
 ENTRY_BYTES = 480
 LARGEST_VALUE = 2 * MEGABYTE  # sealed
 LARGEST_ANSWER = 16 * MEGABYTE  # of many values at once

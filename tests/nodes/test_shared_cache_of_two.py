@@ -107,7 +107,7 @@ def test_what_one_node_deletes_the_other_does_not_answer_from_redis(both: Both) 
     settled(both.one)
     assert ask(both.one, question)["citations"]
     eventually(lambda: answers_kept(both.redis), seconds=10.0, what="the answer in Redis")
-    assert both.one.client.delete(f"/api/documents/{number}").status_code == 200
+    assert both.one.client.delete(f"/api/documents/{number}").status_code == 204
     for server in (both.two, both.one):
         cited = {citation["document_id"] for citation in ask(server, question)["citations"]}
         assert number not in cited

@@ -201,12 +201,15 @@ class RedisClient:
         return f"{self._prefix}order-of-{kind}", f"{self._prefix}sizes-of-{kind}"
 
 
-class _RawSocket(Protocol):
-    """What is used of a socket, with TLS or without."""
+class _PlainSocket(Protocol):
+    """What the client uses of a socket, with TLS or without."""
 
     def recv(self, size: int, /) -> bytes: ...
     def sendall(self, data: bytes, /) -> None: ...
     def settimeout(self, seconds: float | None, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
+    def getsockname(self) -> Any: ...
 
 
 class _BoundedSocket:
@@ -215,7 +218,7 @@ class _BoundedSocket:
     The limit of a plain socket is for each piece: a server that sends one now and then would hold a question up.
     """
 
-    def __init__(self, plain: _RawSocket, seconds: float) -> None:
+    def __init__(self, plain: _PlainSocket, seconds: float) -> None:
         self._plain = plain
         self._seconds = seconds
         self._begin()
@@ -241,8 +244,14 @@ class _BoundedSocket:
         self._waiting = seconds != 0  # the client asks in between whether a connection is still there
         self._plain.settimeout(seconds)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plain, name)
+    def shutdown(self, how: int) -> None:
+        self._plain.shutdown(how)
+
+    def close(self) -> None:
+        self._plain.close()
+
+    def getsockname(self) -> Any:
+        return self._plain.getsockname()
 
     def _begin(self) -> None:
         self._until = time.monotonic() + self._seconds
@@ -252,13 +261,13 @@ class _BoundedSocket:
 
 class _BoundedConnection(Connection):
     def _connect(self) -> Any:
-        plain: _RawSocket = super()._connect()  # type: ignore[no-untyped-call] # the client's own place for other sockets
+        plain: _PlainSocket = super()._connect()  # type: ignore[no-untyped-call] # the client's own place for other sockets
         return _BoundedSocket(plain, float(self.socket_timeout or 0))
 
 
 class _SealedConnection(SSLConnection):
     def _connect(self) -> Any:
-        plain: _RawSocket = super()._connect()  # type: ignore[no-untyped-call] # the client's own place for other sockets
+        plain: _PlainSocket = super()._connect()  # type: ignore[no-untyped-call] # the client's own place for other sockets
         return _BoundedSocket(plain, float(self.socket_timeout or 0))
 
 

@@ -47,13 +47,13 @@ _CLOSE_SECONDS = 3.0
 _CLOSED = "closed"
 
 
-class Permit(AbstractContextManager["Permit", None], Protocol):
+class CallPermit(AbstractContextManager["CallPermit", None], Protocol):
     """Permission for one call; leaving it with UnavailableError records a failure."""
 
     def record_success(self) -> None: ...
 
 
-class BreakerStatus(Protocol):
+class ServerState(Protocol):
     """How a breaker stands; `state` is "closed" where calls pass."""
 
     @property
@@ -69,9 +69,9 @@ class BreakerStatus(Protocol):
 class Breaker(Protocol):
     """What `services.chat.models.circuit_breaker` does for a chat model."""
 
-    def status(self) -> BreakerStatus: ...
+    def status(self) -> ServerState: ...
 
-    def acquire(self) -> Permit:
+    def acquire(self) -> CallPermit:
         """Raises UnavailableError while no call may pass."""
 
 

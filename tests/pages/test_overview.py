@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from console.ui.current_actor import page_user
@@ -9,7 +10,10 @@ from services.app.container import Services
 from services.core.actor import SERVICE
 from services.core.requests import RequestKind
 from services.knowledge.types import Document
+from tests.core.shared_cache.sharing import sharing
 from tests.pages.conftest import open_page
+from tests.redis_server import redis_server
+from tests.servers import eventually
 
 
 def texts(app: AppTest) -> str:
@@ -50,3 +54,23 @@ def test_caches_show_their_hit_rates(app: AppTest, services: Services, add: Call
 def test_without_a_page_nobody_has_a_tab() -> None:
     """Outside of a page's script there is no session to name."""
     assert page_user() == "local"
+
+
+def test_it_says_how_the_shared_cache_does(app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would see that Redis is left alone, what it brings, or that something deleted is still there."""
+    with redis_server() as redis, sharing(redis) as node:
+        node.keep("key", b"an answer")
+        node.caches.answers.clear()
+        assert node.caches.answers.get("key")
+        monkeypatch.setattr(services.caches, "shared", node.shared)
+        open_page(app, "overview")
+        assert not app.exception
+        shown = texts(app)
+        assert "Shared with the other nodes" in shown
+        assert any("shared: " in each.text and "1 hit" in each.text for each in app.get("progress"))
+        redis.stop()
+        node.caches.forget_documents()
+        eventually(lambda: node.shared.status().state == "open", seconds=20.0)
+        app.run()
+        assert any("is left alone" in warning.value and "cannot be reached" in warning.value for warning in app.warning)
+        assert "not yet removed" in texts(app)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from services.core.settings import Settings
     from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding.serving_model import ServingModel
-    from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.model_change import ModelChange
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from services.knowledge.original_check import OriginalCheck
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
+    from services.knowledge.store.dense_index import DenseIndexManager
     from services.memory.monitor import MemoryMonitor
     from services.memory.objects.names import OwnerRules
     from services.nodes.pond_nodes import Nodes
@@ -60,7 +60,7 @@ class LoadedEmbedder:
 class Knowledge:
     """What is built over the embedding model."""
 
-    index: IndexManager
+    index: DenseIndexManager
     parser: ParserPool
     ingestion: Ingestion
     library: Library
@@ -126,9 +126,14 @@ def load_serving(
     return loaded, choice
 
 
-def register_owners(rules: OwnerRules) -> None:
+def register_owners(rules: OwnerRules, settings: Settings) -> None:
     """Register who owns what the modules built here hold."""
-    from services.knowledge import embedding, index
+    from services.knowledge import embedding
+
+    if settings.vector_search == "database":
+        from services.knowledge import vector_search as index
+    else:
+        from services.knowledge import index
 
     rules.register(index, Owner.INDEX)
     rules.register(embedding, Owner.MODELS)
@@ -182,13 +187,14 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     admission: Admission,
     closing: ExitStack,
     nodes: Nodes | None = None,
+    enter: Callable[[str], object] = lambda _stage: None,
 ) -> Knowledge:
-    """Return index, parsers, ingestion (not started), library and retriever; the index is read from disk."""
+    """Return index, parsers, ingestion (not started), library and retriever; `enter` gets what takes a while."""
+    from services.app.build_index import build_index
     from services.app.build_nodes import claims_of, nodes_beside
     from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding import Embedder
     from services.knowledge.files.open_store import open_file_store
-    from services.knowledge.index import IndexManager, IndexSnapshotStore
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.model_change import ModelChange
@@ -199,14 +205,7 @@ def build_knowledge(  # noqa: PLR0917 - the composition root calls it, nobody el
     from services.knowledge.store import ChunkStore
 
     chunks = ChunkStore(database)
-    index = IndexManager(
-        chunks,
-        dimension=embedder.dimension,
-        fingerprint=embedder.fingerprint,
-        snapshots=IndexSnapshotStore(settings.data_dir / "index", kept=settings.snapshots_kept),
-        settings=settings,
-        reporter=reporter,
-    )
+    index = build_index(settings, database, chunks, embedder, reporter, enter=enter)
     index.start()
     closing.callback(index.close)
     files = open_file_store(settings)

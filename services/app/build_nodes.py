@@ -54,6 +54,7 @@ def build_nodes(settings: Settings, database: Database, url: str, closing: ExitS
     name = settings.node_name or f"{socket.gethostname()}:{urlsplit(url).port}"
     agreed = {
         "words of the search": str(TERMS_VERSION),
+        "place of the vector search": settings.vector_search,
         "audit key": SigningKey(settings.effective_audit_key).fingerprint,
         "place of the original files": _digest(settings.files_url or f"{socket.gethostname()}:{settings.data_dir}"),
     }

@@ -35,8 +35,8 @@ from services.operations.webhook import Webhook
 if TYPE_CHECKING:
     from services.chat.models import ChatModels
     from services.knowledge.embedding.embedder_protocol import EmbeddingModel
-    from services.knowledge.index import IndexManager
     from services.knowledge.library import Library
+    from services.knowledge.store.dense_index import DenseIndexManager
     from services.nodes.pond_nodes import Nodes
 
 CHECK_SECONDS = 1.0
@@ -214,7 +214,7 @@ def store_check(library: Library) -> Callable[[], Check]:
     return check
 
 
-def index_check(index: IndexManager) -> Callable[[], Check]:
+def index_check(index: DenseIndexManager) -> Callable[[], Check]:
     """Return the check of the index: it is in RAM and complete."""
 
     def check() -> Check:

@@ -30,6 +30,7 @@ def open_database(
     With `alone` no other process may use it meanwhile; without, other nodes may use a database that can be shared.
 
     Raises:
+        BadInputError: vectors are to be searched in a database that cannot do it.
         ConflictError: a newer version has written it, or another process uses it; nothing was changed.
         DamagedError: it is damaged; nothing was changed.
         StorageError: it cannot be opened, copied or migrated; it is as it was.
@@ -39,6 +40,10 @@ def open_database(
     closing.callback(database.close)
     database.hold(alone=alone)
     upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")))
+    if settings.vector_search == "database":
+        from services.knowledge.store.pgvector import require_pgvector
+
+        require_pgvector(database)
     return database, upgrade
 
 

@@ -15,10 +15,10 @@ from services.knowledge.types import Correction, Hit, RetrievalSettings, SearchR
 
 if TYPE_CHECKING:
     from services.knowledge.embedding.embedder_protocol import EmbeddingModel
-    from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.retrieval import Retriever
+    from services.knowledge.store.dense_index import DenseIndexManager
 
 FORMAT = 2
 
@@ -26,7 +26,9 @@ FORMAT = 2
 class LibraryStamp:
     """Stands for everything that retrieval depends on: equal stamps mean equal results."""
 
-    def __init__(self, ingestion: Ingestion, index: IndexManager, library: Library, embedder: EmbeddingModel) -> None:
+    def __init__(
+        self, ingestion: Ingestion, index: DenseIndexManager, library: Library, embedder: EmbeddingModel
+    ) -> None:
         self._ingestion = ingestion
         self._index = index
         self._library = library

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from services.identity.identity import Identity
     from services.knowledge.document_import import DocumentImporter
     from services.knowledge.embedding.serving_model import ServingModel
-    from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
     from services.knowledge.model_change import ModelChange
     from services.knowledge.parsing.pool import ParserPool
     from services.knowledge.retrieval import Retriever
+    from services.knowledge.store.dense_index import DenseIndexManager
     from services.memory.budget.governor import Governor
     from services.memory.clock import Clock
     from services.memory.gc.policy import CollectionPolicy
@@ -95,7 +95,7 @@ class Services(Platform):
     """Every service of a process that is ready. `ready_rss`: resident bytes when it became so."""
 
     embedder: ServingModel
-    index: IndexManager
+    index: DenseIndexManager
     parser: ParserPool
     ingestion: Ingestion
     library: Library

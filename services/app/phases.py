@@ -221,14 +221,13 @@ def load_services(
     settings, health = base.settings, base.health
     enter(_("loading the embedding model"))
     rules = base.memory.objects.owner_rules
-    build_documents.register_owners(rules)
+    build_documents.register_owners(rules, settings)
     build_chat.register_owners(rules)
     agree = agree_on_model(base.nodes)
     loaded, choice = build_documents.load_serving(settings, base.database, prepared, closing, agree)
     embedder = loaded.embedder
     build_documents.register_embedder(loaded, settings, base.memory, base.reporter)
     health.set_check(build_operations.EMBEDDER, build_operations.embedder_check(embedder))
-
     build_documents.update_terms(base.database, enter, closing)
     enter(_("loading the index"))
     knowledge = build_documents.build_knowledge(
@@ -242,6 +241,7 @@ def load_services(
         base.admission,
         closing,
         base.nodes,
+        enter,
     )
     health.set_check(build_operations.STORE, build_operations.store_check(knowledge.library))
     health.set_check(build_operations.INDEX, build_operations.index_check(knowledge.index))

@@ -171,12 +171,14 @@ class Application:
         Raises:
             MillpondError: a part cannot be had.
         """
-        self._prepared = load_embedder(self.foundation.settings, self._closing)
+        settings = self.foundation.settings
+        self._prepared = load_embedder(settings, self._closing)
         # What the other parts import is most of their start.
+        if settings.vector_search == "node":
+            import services.knowledge.index
         import services.chat.answer_service
         import services.chat.conversations
         import services.chat.models
-        import services.knowledge.index
         import services.knowledge.ingestion
         import services.knowledge.library
         import services.knowledge.parsing

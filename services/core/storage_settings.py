@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -109,6 +110,11 @@ class StorageSettings(BaseSettings):
         False,
         description="Litestream copies the SQLite database while it is in use: the checkpoints are Litestream's then, "
         "and pages have no checksums. See docs/backup.md",
+    )
+    vector_search: Literal["node", "database"] = Field(
+        "node",
+        description="Where vectors are searched: node: by an index in this process's memory; database: in PostgreSQL, "
+        "by its extension pgvector, so that memory does not grow with the documents. See docs/postgresql.md",
     )
     files_url: str = Field(
         "",

@@ -24,7 +24,7 @@ from services.core.machine import MEGABYTE
 from services.integrations.pickle_machine import ClassKind, InertObject, PickleMachine, PickleRefusedError
 from services.knowledge.document_import import PreparedChunk, PreparedDocument, storable_text
 from services.knowledge.file_names import collection_name, display_name
-from services.knowledge.index.segment import Vectors
+from services.knowledge.store.chunks import Vectors
 
 INDEX_FILE, DOCSTORE_FILE = "index.faiss", "index.pkl"
 _CHATCHAT_FOLDER = "vector_store"

@@ -24,9 +24,9 @@ from services.core.requests.registry import current_user
 from services.core.settings import Settings
 from services.core.usage import NoUsage, UsageCounts, UsageSink
 from services.knowledge.file_names import display_name
-from services.knowledge.index.segment import Vectors
 from services.knowledge.ingestion import Ingestion
 from services.knowledge.library_audit import LibraryAudit
+from services.knowledge.store.chunks import Vectors
 from services.knowledge.store.collections import CollectionStore
 from services.knowledge.store.documents import read_document
 from services.knowledge.store.intake import RevisionPlan

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from services.core.cache import Caches
     from services.core.settings import Settings
     from services.identity.identity import Identity
-    from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.library import Library
+    from services.knowledge.store.dense_index import DenseIndexManager
 
 _RUNNING = Family("millpond_answers_running", "Answers that are being written.")
 _WAITING = Family("millpond_answers_waiting", "Questions that wait for a slot.")
@@ -114,7 +114,7 @@ def ingestion(settings: Settings, service: Ingestion) -> Iterator[MetricValue]:
     yield MetricValue(_PAUSED, float(bool(service.pause_reason)))
 
 
-def library(index: IndexManager, service: Library) -> Iterator[MetricValue]:
+def library(index: DenseIndexManager, service: Library) -> Iterator[MetricValue]:
     """Return the library's totals, those that pages and API show: added up once after each change."""
     yield MetricValue(_VECTORS, len(index.index))
     counts = service.counts(SERVICE)

@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 
 from services.core.errors import StorageError, UnavailableError
 from services.core.events import EventKind, EventSink, NullEventSink
-from services.core.i18n import _, plural
+from services.core.i18n import _
 from services.core.settings import Settings
+from services.knowledge.index.changes import apply_changes
 from services.knowledge.index.segment import Codec, Ids, Vectors
 from services.knowledge.index.snapshots import IndexSnapshotStore
 from services.knowledge.index.vector_index import TRAINING_VECTORS, VectorIndex
+from services.knowledge.store.dense_index import DenseIndex, IndexChanges, foreign_vectors_text
 
 log = structlog.get_logger(__name__)
 
 # Vectors of deleted chunks leave the disk so soon, 10 s later at the latest while saving takes less than 3 s.
 _ERASURE_SECONDS = 3.0
 _SHARE_OF_SAVING = 2.0
+_BYTES_BESIDE_CODES = 16  # of a vector: its id and group
 
 
 class VectorSource(Protocol):
@@ -103,14 +106,22 @@ class IndexManager:
         self.reconcile(index, ids, groups, fingerprint)
         return index
 
-    def adopt(self, index: VectorIndex, fingerprint: str) -> None:
+    def bytes_needed(self, vectors: int, dimension: int) -> int:
+        """Return how much memory an index of so many vectors takes: codes, ids, groups."""
+        return vectors * (dimension + _BYTES_BESIDE_CODES)
+
+    def bring_up_to_date(self, index: DenseIndex, ids: Ids, groups: Ids, fingerprint: str) -> None:
+        """Make an index that `build` returned hold exactly these chunks."""
+        self.reconcile(_in_ram(index), ids, groups, fingerprint)
+
+    def adopt(self, index: DenseIndex, fingerprint: str) -> None:
         """Serve an index that `build` returned; the one before stays for those who search in it, until `forget_before`.
 
         Snapshots of the model before are deleted with the next one.
         """
         with self._flushing:
             self._before = (self.fingerprint, self.index)
-            self._index, self._dimension, self.fingerprint = index, index.dimension, fingerprint
+            self._index, self._dimension, self.fingerprint = _in_ram(index), index.dimension, fingerprint
             self.warnings = []
         self.mark_dirty(removed=True)
 
@@ -150,6 +161,15 @@ class IndexManager:
         log.warning("index read anew", changed=changed)
         if changed:
             self.mark_dirty(removed=True)
+
+    def store(self, connection: object, changes: IndexChanges) -> None:
+        """Nothing: the index is not in the database."""
+
+    def apply(self, changes: IndexChanges) -> None:
+        """Follow changes that were committed; they are in the next snapshot."""
+        apply_changes(self.index, changes, partial(self._chunks.iter_vectors, fingerprint=self.fingerprint))
+        if changes.regroupings or changes.removed or changes.switches:
+            self.mark_dirty(removed=changes.removes)
 
     def follow(self, touched: Ids) -> int:
         """Make those of some chunks what the database says that another node has changed; return how many changed.
@@ -264,10 +284,11 @@ class IndexManager:
     def _warn_of_foreign_vectors(self, own: int) -> None:
         others = len(self._chunks.active_ids()[0]) - own
         if others:
-            text = plural(
-                "{count} chunk was embedded by another model; only its words are searched until it is re-embedded.",
-                "{count} chunks were embedded by another model; only their words are searched until re-embedded.",
-                others,
-            )
-            self.warnings.append(text)
+            self.warnings.append(foreign_vectors_text(others))
             log.warning("chunks of another embedding model", chunks=others)
+
+
+def _in_ram(index: DenseIndex) -> VectorIndex:
+    if not isinstance(index, VectorIndex):
+        raise TypeError("an index that is not in RAM belongs to another manager")
+    return index

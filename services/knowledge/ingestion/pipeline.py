@@ -40,8 +40,8 @@ from services.knowledge.types import JobKind
 
 if TYPE_CHECKING:
     from services.knowledge.embedding.embedder_protocol import EmbeddingModel
-    from services.knowledge.index import IndexManager
     from services.knowledge.parsing.pool import ParserPool
+    from services.knowledge.store.dense_index import DenseIndexManager
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Ingestion:
         files: FileStore,
         parser: ParserPool,
         embedder: EmbeddingModel,
-        index_manager: IndexManager,
+        index_manager: DenseIndexManager,
         settings: Settings,
         *,
         crash_limit: int = CRASH_LIMIT,

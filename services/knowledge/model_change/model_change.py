@@ -26,9 +26,9 @@ from services.knowledge.store.model_changes import ChangeState, CorpusModel, Mod
 if TYPE_CHECKING:
     from services.knowledge.embedding import Embedder
     from services.knowledge.embedding.serving_model import ServingModel
-    from services.knowledge.index import IndexManager
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.parsing.pool import ParserPool
+    from services.knowledge.store.dense_index import DenseIndexManager
 
 MEASURED_CHUNKS = 64
 
@@ -44,7 +44,7 @@ class ModelChange:
         database: Database,
         files: FileStore,
         serving: ServingModel,
-        index: IndexManager,
+        index: DenseIndexManager,
         ingestion: Ingestion,
         parser: ParserPool,
         choice: ModelChoice,

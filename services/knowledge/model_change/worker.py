@@ -33,9 +33,9 @@ from services.knowledge.store.unit_of_work import renew_version
 if TYPE_CHECKING:
     from services.knowledge.embedding import Embedder
     from services.knowledge.embedding.serving_model import ServingModel
-    from services.knowledge.index import IndexManager, VectorIndex
     from services.knowledge.ingestion import Ingestion
     from services.knowledge.parsing.pool import ParserPool
+    from services.knowledge.store.dense_index import DenseIndex, DenseIndexManager
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class ChangeWorker:
         store: ModelChangeStore,
         files: FileStore,
         serving: ServingModel,
-        index: IndexManager,
+        index: DenseIndexManager,
         ingestion: Ingestion,
         parser: ParserPool,
         load: Callable[[], Embedder],
@@ -90,7 +90,7 @@ class ChangeWorker:
         self._thread: threading.Thread | None = None
         self._loading = threading.Lock()
         self._model: Embedder | None = None
-        self._beside: VectorIndex | None = None
+        self._beside: DenseIndex | None = None
         self._trusted = ""  # of which model the trust was measured
         self._last = 0.0
         self.rate: float | None = None  # chunks a second, pauses for questions included
@@ -310,12 +310,12 @@ class ChangeWorker:
         began, fingerprint, store = time.monotonic(), coming.fingerprint, self._store
         ids, groups = store.searchable_ids()
         embedded = ids <= store.position(fingerprint)
-        size = int(embedded.sum()) * (model.dimension + 16)
+        size = self._index.bytes_needed(int(embedded.sum()), model.dimension)
         with self._reserve(size, _("The index of the coming model")):
             if self._beside is None:
                 self._beside = self._index.build(ids[embedded], groups[embedded], fingerprint, model.dimension)
             else:
-                self._index.reconcile(self._beside, ids[embedded], groups[embedded], fingerprint)
+                self._index.bring_up_to_date(self._beside, ids[embedded], groups[embedded], fingerprint)
         with self._ingestion.writer.exclusively():
             last = store.next_chunks(fingerprint, LAST_CHUNKS + 1)
             if len(last) > LAST_CHUNKS:
@@ -323,7 +323,7 @@ class ChangeWorker:
             if last:
                 self._keep(model, coming, last)
             ids, groups = store.searchable_ids()
-            self._index.reconcile(self._beside, ids, groups, fingerprint)
+            self._index.bring_up_to_date(self._beside, ids, groups, fingerprint)
             with self._database.write() as connection:
                 if self._nodes.names():
                     return  # one has joined meanwhile; in this transaction none can

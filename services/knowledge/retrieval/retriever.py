@@ -38,7 +38,7 @@ from services.knowledge.text.terms import located_terms
 from services.knowledge.types import EmbedderTrust, Hit, Quote, RetrievalSettings, SearchResult
 
 if TYPE_CHECKING:
-    from services.knowledge.index import IndexManager
+    from services.knowledge.store.dense_index import DenseIndexManager
 
 # Candidates of each search for fusion: this many, or four times the hits asked for.
 MIN_CANDIDATES = 40
@@ -54,7 +54,7 @@ class Retriever:
         database: Database,
         chunks: ChunkStore,
         embedder: TextEncoder | None,
-        index_manager: IndexManager | None,
+        index_manager: DenseIndexManager | None,
         settings: Callable[[], RetrievalSettings] = RetrievalSettings,
         *,
         question_characters: int = 4000,

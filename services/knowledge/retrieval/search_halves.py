@@ -13,7 +13,7 @@ from services.knowledge.retrieval.encoder_cache import TextEncoder, Vector
 from services.knowledge.retrieval.wording import Asked
 
 if TYPE_CHECKING:
-    from services.knowledge.index import VectorIndex
+    from services.knowledge.store.dense_index import DenseIndex
 
 # From so many vectors on, a search among them takes long enough for a thread of the lexical search.
 LARGE_INDEX = 20_000
@@ -30,7 +30,7 @@ class DenseModel:
     """An encoder, and the index of its vectors; None before it is loaded."""
 
     encoder: TextEncoder
-    index: VectorIndex | None
+    index: DenseIndex | None
 
     @property
     def passages(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from services.core.database import Database
 from services.core.database.sql import place_of
@@ -144,14 +144,8 @@ class ChunkStore:
         Chunks that are no longer there are left out; with none left the vectors are (0, 0). With `fingerprint` they are
         that model's, where they are still beside those of the model before.
         """
-        wanted = [int(i) for i in ids]
-        found: dict[int, bytes] = {}
-        query = _VECTORS if fingerprint is None else _MODEL_VECTORS
         with self._database.read() as connection:
-            for part in _parts(wanted):
-                rows = connection.execute(query, {**id_list(part), **({"model": fingerprint} if fingerprint else {})})
-                found.update((row[0], row[1]) for row in rows)
-        return _in_order(wanted, found)
+            return read_vectors(connection, ids, fingerprint)
 
     def comparable(self, ids: Sequence[int], fingerprint: str) -> ComparableChunks:
         """Return those of the given chunks whose vectors the model `fingerprint` made, in the order asked for."""
@@ -216,6 +210,16 @@ class ChunkStore:
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query.where(revisions.c.chunks > 0))}
 
+    def searchable_count(self) -> int:
+        """Return how many chunks searches can find, by whichever model."""
+        query = (
+            sa.select(sa.func.sum(revisions.c.chunks))
+            .join(documents, documents.c.active_revision_id == revisions.c.id)
+            .where(documents.c.enabled)
+        )
+        with self._database.read() as connection:
+            return int(connection.scalar(query) or 0)
+
     def sample(self, revision_id: int, positions: Sequence[int]) -> list[tuple[str, TextKind]]:
         """Return texts and kinds of the chunks at these positions of a revision."""
         query = sa.select(chunks.c.text, chunks.c.kind).where(
@@ -230,6 +234,19 @@ class ChunkStore:
             for part in _parts([int(i) for i in ids], batch):
                 query = sa.select(chunks.c.id, chunks.c.text).where(chunks.c.id.in_(part))
                 yield [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def read_vectors(
+    connection: Connection, ids: Sequence[int] | Ids, fingerprint: str | None = None
+) -> tuple[Ids, Vectors]:
+    """Return what `ChunkStore.vectors` does, as a part of a transaction."""
+    wanted = [int(i) for i in ids]
+    found: dict[int, bytes] = {}
+    query = _VECTORS if fingerprint is None else _MODEL_VECTORS
+    for part in _parts(wanted):
+        rows = connection.execute(query, {**id_list(part), **({"model": fingerprint} if fingerprint else {})})
+        found.update((row[0], row[1]) for row in rows)
+    return _in_order(wanted, found)
 
 
 def indexed_ids(

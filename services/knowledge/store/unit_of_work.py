@@ -26,7 +26,6 @@ from services.core.database.change_log import Topic, newest, record
 from services.core.errors import DatabaseAwayError
 from services.knowledge.files.file_store import FileStore
 from services.knowledge.progress import ProgressBoard
-from services.knowledge.store import ChunkStore
 from services.knowledge.store.deletions import Removal, names_in_use
 from services.knowledge.store.documents import Regrouping
 from services.knowledge.store.left_over import drop_portion, left_over_revisions
@@ -34,10 +33,8 @@ from services.knowledge.store.revisions import Switch
 from services.knowledge.store.tables import counters
 
 if TYPE_CHECKING:
-    from services.knowledge.index import IndexManager
+    from services.knowledge.store.dense_index import DenseIndexManager
 
-# Larger documents are added to the index in slices of so many vectors, which become searchable together.
-SLICE_VECTORS = 4096
 _NAME = "library stamp"
 _BITS = 62  # fits a signed 64-bit column
 
@@ -93,12 +90,13 @@ class Gone:
 class DocumentWriter:
     """Runs units of work one at a time, so that the index sees changes in the order of their commits. Thread-safe."""
 
-    def __init__(self, database: Database, files: FileStore, index_manager: IndexManager, board: ProgressBoard) -> None:
+    def __init__(
+        self, database: Database, files: FileStore, index_manager: DenseIndexManager, board: ProgressBoard
+    ) -> None:
         self._database = database
         self._files = files
         self._index_manager = index_manager
         self._board = board
-        self._chunks = ChunkStore(database)
         self._lock = threading.RLock()
         self.version = LibraryVersion(database)
         self._listeners: list[Callable[[Gone], None]] = []
@@ -147,6 +145,7 @@ class DocumentWriter:
                     yield unit
                     names = {*unit.gone.values()}
                     gone = Gone(unit.homes, (*sorted(names - names_in_use(connection, names)),))
+                    self._index_manager.store(connection, unit)
                     renew_version(connection)
                     self._tell_others(connection, unit, gone)
                 self._update_index(unit)
@@ -203,7 +202,6 @@ class DocumentWriter:
             self.version.unsure = False
 
     def _update_index(self, unit: UnitOfWork) -> None:
-        index = self._index_manager.index
         for revision in unit.dropped:
             self._left_over.remove(revision)
         self._left_over.extend(unit.left_over)
@@ -211,35 +209,7 @@ class DocumentWriter:
             unit.unneeded.extend(switch.unneeded)
             if switch.left_over is not None:
                 self._left_over.append(switch.left_over)
-        for regrouping in unit.regroupings:
-            index.regroup(regrouping.ids, regrouping.group)
-        if unit.removed:
-            index.remove(np.concatenate(unit.removed))
-        for hidden in unit.hidden:
-            self._add_hidden(hidden)
-        small = [switch for switch in unit.switches if len(switch.added) <= SLICE_VECTORS and not switch.early]
-        if small:
-            self._replace(small)
-        for switch in unit.switches:
-            if len(switch.added) > SLICE_VECTORS or switch.early:
-                if not switch.early:
-                    self._add_hidden(switch.added)
-                index.remove(switch.removed)
-                index.regroup(switch.added, switch.group)
-        if unit.regroupings or unit.removed or unit.switches:
-            self._index_manager.mark_dirty(removed=unit.removes)
-
-    def _add_hidden(self, ids: NDArray[np.int64]) -> None:
-        for found, vectors in self._chunks.iter_vectors(ids, SLICE_VECTORS, self._index_manager.fingerprint):
-            if len(found):
-                self._index_manager.index.add(found, vectors, -1)
-
-    def _replace(self, switches: list[Switch]) -> None:
-        added = np.concatenate([switch.added for switch in switches])
-        removed = np.concatenate([switch.removed for switch in switches])
-        groups = np.concatenate([np.full(len(switch.added), switch.group, np.int64) for switch in switches])
-        _ids, vectors = self._chunks.vectors(added, self._index_manager.fingerprint)
-        self._index_manager.index.replace(added, vectors, groups, removed)
+        self._index_manager.apply(unit)
 
 
 class LibraryVersion:

@@ -42,6 +42,7 @@ from services.knowledge.index.vector_index import CANDIDATES_PER_HIT, rerank
 from services.knowledge.progress import ProgressBoard
 from services.knowledge.store import ChunkStore, HitRow
 from services.knowledge.store.collections import CollectionStore
+from services.knowledge.store.dense_index import DenseIndexManager
 from services.knowledge.store.unit_of_work import DocumentWriter
 from services.knowledge.text.chunks import lexical_terms
 from services.knowledge.types import ChunkDraft
@@ -63,7 +64,7 @@ class KnowledgeVectorStore(VectorStore):
         self,
         database: Database,
         writer: DocumentWriter,
-        index: IndexManager,
+        index: DenseIndexManager,
         embedding: Embeddings,
         *,
         collection: str = DEFAULT_COLLECTION,

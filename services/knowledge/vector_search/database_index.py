@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 EXACT_VECTORS, EXACT_ROOTS = 4000, 20
 # Of the time, for counting what can be found while documents change: one part in so many.
 _COUNTING_SHARE = 20
+_ENTER_SECONDS = 1.0
 # An index of so many vectors is built anew rather than filled up with as many again.
 _REBUILT_FROM = 5000
 
@@ -173,7 +174,15 @@ class DatabaseIndexManager:
             table.build_index(self._entering(_("the database indexes the vectors: {done} of {total}")))
 
     def _entering(self, text: str) -> Progress:
-        return lambda done, total: self._enter(text.format(done=done, total=total))
+        last = 0.0
+
+        def enter(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() >= last + _ENTER_SECONDS or done == total:
+                last = time.monotonic()
+                self._enter(text.format(done=done, total=total))
+
+        return enter
 
     def store(self, connection: Any, changes: IndexChanges) -> None:
         """Write the vectors that are added, in the transaction that adds them; what goes, goes with its chunks."""

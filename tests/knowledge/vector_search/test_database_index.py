@@ -220,6 +220,7 @@ def test_what_is_rolled_back_is_not_there(own: Filled) -> None:
 def test_a_start_goes_on_where_one_stopped(own: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill in the middle must not cost what is written, nor leave holes; nor a time without this search."""
     monkeypatch.setattr("services.knowledge.store.search_table.PORTION_CHUNKS", 50)
+    monkeypatch.setattr("services.knowledge.vector_search.database_index._ENTER_SECONDS", 0)
     stages: list[str] = []
 
     class KilledError(Exception):

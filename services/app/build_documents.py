@@ -131,11 +131,13 @@ def register_owners(rules: OwnerRules, settings: Settings) -> None:
     from services.knowledge import embedding
 
     if settings.vector_search == "database":
-        from services.knowledge import vector_search as index
+        from services.knowledge import vector_search
+
+        rules.register(vector_search, Owner.INDEX)
     else:
         from services.knowledge import index
 
-    rules.register(index, Owner.INDEX)
+        rules.register(index, Owner.INDEX)
     rules.register(embedding, Owner.MODELS)
     rules.register_library("faiss", Owner.INDEX)
     for library in ("onnxruntime", "sentence_transformers", "transformers", "tokenizers", "marisa_trie", "torch"):

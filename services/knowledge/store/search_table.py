@@ -30,8 +30,7 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "chunk_search_"
 PORTION_CHUNKS = 500  # that are written in one transaction
-# A candidate list of HNSW: the least, its share of the hits that are wanted, and pgvector's most.
-EF_LEAST, EF_PER_HIT, EF_MOST = 120, 3, 1000
+EF_MOST = 1000  # candidates that HNSW keeps while it searches, of pgvector
 # Memory of the server for building the index: it takes several times as long where the graph does not fit.
 _LINK_BYTES = 400  # of a vector in the graph
 _BUILD_LEAST_MB, _BUILD_MOST_MB = 64, 1024
@@ -232,11 +231,15 @@ class SearchTable:
         with self._database.read() as connection:
             return {int(row[0]): int(row[1] or 0) for row in connection.execute(_COUNTS, {"model": self.fingerprint})}
 
-    def search(self, vector: Vectors, k: int, groups: Collection[int] | None, *, exact: bool) -> tuple[Ids, Vectors]:
-        """Return (ids, scores), best first, at most k; with `exact` all vectors in question are compared.
+    def search(
+        self, vector: Vectors, k: int, groups: Collection[int] | None, *, candidates: int
+    ) -> tuple[Ids, Vectors]:
+        """Return (ids, scores), best first, at most k.
 
-        Without, the index is asked until it has found k that may be found, or given up.
+        The index is asked, with so many candidates at a time, until it has found k that may be found, or given up; with
+        0 candidates all vectors in question are compared.
         """
+        exact = not candidates
         product = f"stored.vector OPERATOR({self._extension}.<#>) CAST(:vector AS {self._type})"
         wanted = "" if groups is None else " AND collection_id = ANY(CAST(:groups AS bigint[]))"
         order = f"({product}) + 0" if exact else product  # an expression that the index does not have
@@ -249,7 +252,7 @@ class SearchTable:
         if groups is not None:
             values["groups"] = sorted(groups)
         with self._database.read() as connection:
-            connection.exec_driver_sql("SET LOCAL jit = off" if exact else _settings(k))
+            connection.exec_driver_sql("SET LOCAL jit = off" if exact else _settings(candidates))
             rows = connection.execute(query, values).all()
             connection.exec_driver_sql("SET LOCAL enable_sort TO DEFAULT")  # others may read in this transaction
         ids = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows))
@@ -283,11 +286,10 @@ def drop_table(database: Database, name: str) -> None:
         log.warning("table of vectors not dropped; the next start does it", table=name, reason=error.message)
 
 
-def _settings(k: int) -> str:
-    ef = min(max(EF_LEAST, EF_PER_HIT * k), EF_MOST)
+def _settings(candidates: int) -> str:
     # Without a sort the planner has the index alone to order by, whatever it takes the conditions to leave.
     return (
-        f"SET LOCAL hnsw.ef_search = {ef}; SET LOCAL hnsw.iterative_scan = relaxed_order;"
+        f"SET LOCAL hnsw.ef_search = {min(candidates, EF_MOST)}; SET LOCAL hnsw.iterative_scan = relaxed_order;"
         "SET LOCAL hnsw.scan_mem_multiplier = 4; SET LOCAL enable_sort = off; SET LOCAL jit = off;"
         "SET LOCAL plan_cache_mode = force_custom_plan"
     )

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 # Up to so many vectors all are compared; and up to this many times the root of how many there are, from where on the
 # index has to go through more than those to find enough among them.
 EXACT_VECTORS, EXACT_ROOTS = 4000, 20
+# Candidates of the index: the least, for each hit that is wanted, and of the root of how many vectors there are: among
+# more of them it misses more.
+LEAST_CANDIDATES, CANDIDATES_PER_HIT, CANDIDATES_OF_ROOT = 120, 3, 0.25
 # Of the time, for counting what can be found while documents change: one part in so many.
 _COUNTING_SHARE = 20
 _ENTER_SECONDS = 1.0
@@ -84,10 +87,11 @@ class DatabaseIndex:
         searched = total if groups is None else sum(counts.get(group, 0) for group in groups)
         query = np.asarray(vector, dtype=np.float32).reshape(-1)
         if searched > max(self._exact_vectors, EXACT_ROOTS * total**0.5):
-            found = self.table.search(query, k, groups, exact=False)
+            candidates = max(LEAST_CANDIDATES, CANDIDATES_PER_HIT * k, round(CANDIDATES_OF_ROOT * total**0.5))
+            found = self.table.search(query, k, groups, candidates=candidates)
             if len(found[0]) == k:
                 return found
-        return self.table.search(query, k, groups, exact=True)
+        return self.table.search(query, k, groups, candidates=0)
 
     def memory_report(self) -> MemoryReport:
         """Return that this process holds none of the vectors, and how many there are."""

@@ -15,7 +15,7 @@ from services.knowledge.index import VectorIndex
 from services.knowledge.store.chunks import Vectors
 from services.knowledge.store.deletions import delete
 from services.knowledge.store.tables import documents
-from services.knowledge.vector_search.database_index import DatabaseIndexManager
+from services.knowledge.vector_search.database_index import LEAST_CANDIDATES, DatabaseIndexManager
 from tests.databases import Engine, database_url, engine_in_use
 from tests.knowledge.vector_search.clustered import (
     DIMENSION,
@@ -110,10 +110,12 @@ def test_all_vectors_are_compared_where_they_are_few(filled: Filled) -> None:
 def test_the_index_finds_nearly_all(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what an exact comparison finds; fails if the planner sorts instead of asking the index, too."""
     index = filled.manager().index
-    asked: list[bool] = []
+    asked: list[int] = []
     search = index.table.search
     monkeypatch.setattr(
-        index.table, "search", lambda *args, exact: (asked.append(exact), search(*args, exact=exact))[1]
+        index.table,
+        "search",
+        lambda *args, candidates: (asked.append(candidates), search(*args, candidates=candidates))[1],
     )
     right = 0
     for query in queries():
@@ -121,7 +123,7 @@ def test_the_index_finds_nearly_all(filled: Filled, monkeypatch: pytest.MonkeyPa
         right += len(set(found.tolist()) & set(nearest(query, filled.vectors, HITS, filled.vectors)))
         assert scores.tolist() == sorted(scores.tolist(), reverse=True)
     assert right >= 0.99 * HITS * len(queries())
-    assert asked == [False] * len(queries())
+    assert asked == [LEAST_CANDIDATES] * len(queries())
 
 
 @pytest.mark.usefixtures("by_the_index")

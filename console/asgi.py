@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import streamlit as st
@@ -182,7 +183,8 @@ def _restarting() -> bool:
 
 def known_hosts(settings: Settings) -> list[str]:
     """Return the names under which the console may be reached, beside those of loopback."""
-    names = [settings.host, *(name.strip() for name in settings.allowed_hosts.split(","))]
+    own = urlsplit(settings.node_url).hostname or ""
+    names = [settings.host, own, *(name.strip() for name in settings.allowed_hosts.split(","))]
     if settings.insecure:
         import socket
 

@@ -119,7 +119,7 @@ def _recognised(actor: Actor) -> Actor:
     """Have the audit log know who does what this request leads to."""
     origin = current_origin()
     origin.actor = actor
-    if actor.scopes is not None:
+    if actor.scopes is not None and origin.way is not Way.NODE:
         origin.way, origin.token = Way.TOKEN, actor.session_id
     return actor
 

@@ -38,6 +38,7 @@ class Query(StrEnum):
     RANGE = "range"
     EVENT = "event"  # memory page: an event's id; steps of the verdict link to it
     MOMENT = "moment"  # memory page: seconds since the epoch
+    NODE = "node"  # memory page: the name of another node
     TYPE = "type"  # objects page; suspects on the memory page link to it
     CONTAINER = "container"  # objects page
     SNAPSHOT = "snapshot"  # objects page
@@ -81,6 +82,7 @@ class Key(StrEnum):
     OBJECTS_OURS = "objects-ours"
     OBJECTS_WATCHING = "objects-watching"
     OBJECTS_REPEAT = "objects-repeat"
+    MEMORY_NODE = "memory-node"
     MEMORY_RANGE = "memory-range"
     MEMORY_PAUSE = "memory-pause"
     MEMORY_EVENTS = "memory-events"

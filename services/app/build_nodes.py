@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from services.core.claims import ALONE, Claims
 from services.core.database import Database
 from services.core.database.change_log import Topic
 from services.core.errors import MillpondError
+from services.core.pinned_certificate import fingerprint_of
 from services.core.schema_version import this_version
 from services.core.secret_box import SecretBox
 from services.core.settings import Settings
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _MODEL = "embedding model"
+_REQUESTS = "millpond: requests between nodes"
 
 
 def build_nodes(settings: Settings, database: Database, url: str, closing: ExitStack) -> Nodes | None:
@@ -52,18 +55,21 @@ def build_nodes(settings: Settings, database: Database, url: str, closing: ExitS
     from services.nodes.store.node_store import NodeStore
 
     name = settings.node_name or f"{socket.gethostname()}:{urlsplit(url).port}"
+    signing = SigningKey(settings.effective_audit_key)
     agreed = {
         "words of the search": str(TERMS_VERSION),
         "place of the vector search": settings.vector_search,
-        "audit key": SigningKey(settings.effective_audit_key).fingerprint,
+        "audit key": signing.fingerprint,
         "place of the original files": _digest(settings.files_url or f"{socket.gethostname()}:{settings.data_dir}"),
     }
     with suppress(MillpondError):  # whoever needs the key is told what is wrong with it
         if key := SecretBox.of(settings).fingerprint:
             agreed[SECRET_KEY] = key
     store = NodeStore(database, lambda connection, node: requeue_interrupted(connection, node, CRASH_LIMIT))
-    membership = Membership(database, store, name=name, url=url, version=this_version(), agreed=agreed)
-    nodes = Nodes(database, store, membership)
+    told = settings.node_url or url
+    membership = Membership(database, store, name=name, url=told, version=this_version(), agreed=agreed)
+    # No further secret to be copied to each node: without this one they do not join.
+    nodes = Nodes(database, store, membership, signing.derived(_REQUESTS))
     closing.callback(nodes.close)
     return nodes
 
@@ -177,7 +183,17 @@ def node_report(platform: Platform) -> Mapping[str, Any]:
         "verdict": platform.memory.detector.verdict.state.value,
         "budget_level": platform.governor.level.name.lower(),
         "restart_phase": platform.restarts.state().phase.value,
+        **_certificate(platform.settings),
     }
+
+
+def _certificate(settings: Settings) -> dict[str, str]:
+    """Return which certificate the other nodes find here; nothing without TLS."""
+    if not settings.tls_cert:
+        return {}
+    with suppress(OSError, ValueError):  # it is being replaced: the next heartbeat tells it
+        return {"certificate": fingerprint_of(Path(settings.tls_cert))}
+    return {}
 
 
 def _digest(text: str) -> str:

@@ -24,7 +24,7 @@ from services.backup.retention import RetentionRule
 from services.core.actor import Actor, Permission
 from services.core.auditing import Action
 from services.core.backup_settings import BackupSettings
-from services.core.claims import ALONE, Claims
+from services.core.claims import ALONE, ClaimKind, Claims
 from services.core.errors import (
     CancelledError,
     ConflictError,
@@ -46,7 +46,7 @@ _RETRY_SECONDS = 900.0  # after a failure
 _CLOSE_SECONDS = 30.0
 _TURN_SECONDS = 5.0  # until it is asked again whether another node has finished
 _HOUR = 3600.0
-_CLAIM = "backup"
+_CLAIM = ClaimKind.BACKUP
 
 
 class Backups:

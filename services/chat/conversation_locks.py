@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.core.claims import ALONE, Claims
+from services.core.claims import ALONE, ClaimKind, Claims
 from services.core.errors import CancelledError, ConflictError, MillpondError
 from services.core.i18n import _
 from services.core.requests.request import Cancellation
@@ -34,7 +34,7 @@ class ConversationLock:
     def claim(self) -> str:
         """The name of the claim of the node at which the answer is given."""
         person = "" if self.person_id is None else self.person_id
-        return f"conversation:{person}:{self.conversation_id}"[:_MOST_NAME]
+        return f"{ClaimKind.CONVERSATION}:{person}:{self.conversation_id}"[:_MOST_NAME]
 
 
 class ConversationLocks:

@@ -88,6 +88,7 @@ class Way(StrEnum):
     PAGE = "page"
     API = "api"
     TOKEN = "token"  # noqa: S105 - the API, with an API token
+    NODE = "node"  # another node of the pond, which asks for somebody
     CLI = "cli"
     SERVICE = "service"
 

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
 from typing import Protocol
+
+
+class ClaimKind(StrEnum):
+    """What claims are for: their names begin so, those that are for one thing of many go on with a colon.
+
+    Each is a node's text on the page "Nodes" (`console/ui/nodes/node_words.py`). Older versions know the names.
+    """
+
+    CONVERSATION = "conversation"
+    BACKUP = "backup"
+    RESTART = "restart"
+    DELETION = "deletion of collection"
+    MODEL_CHANGE = "change of the embedding model"
+    OUTDATED = "documents of another model"
+    ORIGINALS = "originals sweep"
 
 
 class Claims(Protocol):

@@ -1,7 +1,8 @@
-"""TLS to a server on this machine whose certificate is a file here: that very one is expected, whatever name it has."""
+"""TLS to a server of which one certificate is expected, whatever name it has: a file here, or known by its hash."""
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from pathlib import Path
 
@@ -17,11 +18,21 @@ def context_for_pinned(certificate: Path) -> ssl.SSLContext:
         OSError: it cannot be read.
         ValueError: there is no certificate in it; ssl.SSLError: a broken one.
     """
-    first = certificate.read_text(errors="replace").partition(_BEGIN)[2].partition(_END)[0]
-    if not first:
-        raise ValueError("no certificate in the file")
+    first = _first(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # it is for the name in the network, and asked for at loopback
-    context.load_verify_locations(cadata=_BEGIN + first + _END + "\n")
+    context.load_verify_locations(cadata=first)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     return context
+
+
+def fingerprint_of(certificate: Path) -> str:
+    """Return the sha256 of the certificate in a file, as clients get it; errors as for `context_for_pinned`."""
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(_first(certificate))).hexdigest()
+
+
+def _first(certificate: Path) -> str:
+    body = certificate.read_text(errors="replace").partition(_BEGIN)[2].partition(_END)[0]
+    if not body:
+        raise ValueError("no certificate in the file")
+    return _BEGIN + body + _END + "\n"

@@ -146,6 +146,13 @@ class StorageSettings(BaseSettings):
         description="Name of this node among several that share a PostgreSQL database, the same after each start; "
         "empty: the machine's name and the port",
     )
+    node_url: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]_-]+)?$",
+        description="Address at which the other nodes reach this one, such as http://10.0.0.11:8501; empty: where it "
+        "listens, which is 127.0.0.1 where it listens on all addresses",
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from services.core.actor import SERVICE, AccessLevel, Actor
 from services.core.auditing import Action
-from services.core.claims import Claims
+from services.core.claims import ClaimKind, Claims
 from services.core.errors import ConflictError, MillpondError, TakenOverError
 from services.core.i18n import _
 from services.knowledge.library_audit import LibraryAudit
@@ -92,4 +92,4 @@ class CollectionDeletion:
 
 
 def _deletion_of(collection_id: int) -> str:
-    return f"deletion of collection:{collection_id}"
+    return f"{ClaimKind.DELETION}:{collection_id}"

@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from services.core.actor import Actor, Permission
-from services.core.auditing import Action, Target, TargetKind
+from services.core.auditing import Action, Target, TargetKind, current_origin
 from services.core.database import Database
 from services.core.errors import ConflictError, NotFoundError
 from services.core.events import EventSink
-from services.core.i18n import _
+from services.core.i18n import _, language
+from services.core.languages import language_tag
 from services.nodes.follower import Follower
 from services.nodes.membership import Membership
+from services.nodes.node_client import NodeAnswer, send
+from services.nodes.node_tokens import SCHEME, NodeRequest, NodeTokens, Sender
 from services.nodes.store.lease_store import LeaseStore
 from services.nodes.store.node_store import NodeStore
 from services.nodes.types import Node, NodeState
@@ -24,8 +27,8 @@ class Nodes:
     Who may do what is followed by `access`, beside `follower`: nobody keeps a right while an index follows much.
     """
 
-    def __init__(self, database: Database, store: NodeStore, membership: Membership) -> None:
-        """Join.
+    def __init__(self, database: Database, store: NodeStore, membership: Membership, key: bytes) -> None:
+        """Join; `key` is what nodes sign with that ask each other.
 
         Raises:
             ConflictError: a node of this name is running, or what all nodes must have alike differs.
@@ -38,6 +41,7 @@ class Nodes:
         self.follower = Follower(database, after=joined)
         self.access = Follower(database, after=joined)
         self.claims = LeaseStore(database)
+        self._tokens = NodeTokens(key, store.now)
         membership.on_round(self.claims.release_left)
 
     def start(self, report: Callable[[], Mapping[str, Any]], reporter: EventSink) -> None:
@@ -91,12 +95,12 @@ class Nodes:
             ConflictError: it is this one, or has ended.
         """
         actor.require(Permission.OPERATE, _("Take over"))
-        node = self._one(number)
+        node = self.one(number)
         if node.own or not node.alive:
             raise ConflictError(_("This node has ended, or is the one that you asked; nothing was changed."))
         self.membership.take_over(number)
         self._audit(actor, Action.NODE_TAKEN_OVER, node)
-        return self._one(number)
+        return self.one(number)
 
     def forget(self, actor: Actor, number: int) -> None:
         """Forget a node that has ended.
@@ -107,10 +111,55 @@ class Nodes:
             ConflictError: it works.
         """
         actor.require(Permission.OPERATE, _("Forget a node"))
-        node = self._one(number)
+        node = self.one(number)
         if not self._store.forget(number):
             raise ConflictError(_("This node works; nothing was changed."), _("Stop it first."))
         self._audit(actor, Action.NODE_FORGOTTEN, node)
+
+    def ask(self, actor: Actor, number: int, method: str, target: str, *, body: bytes = b"") -> NodeAnswer:
+        """Ask another node over HTTP for `actor`, and return what it answers.
+
+        Args:
+            actor: whoever wants it: that node checks once more whether they may.
+            number: of the node.
+            method: of the request.
+            target: path and query, without a base path.
+            body: in JSON.
+
+        Raises:
+            NotFoundError: there is no such node.
+            ConflictError: it is this one, or has ended.
+            UnavailableError: it cannot be reached, or the database does not answer.
+        """
+        node = self.one(number)
+        if node.own:
+            raise ConflictError(_("This is the node that you asked; nothing was changed."), _("Ask it directly."))
+        if not node.alive:
+            raise ConflictError(
+                _("The node {name} has ended; there is nobody to be asked.").format(name=node.name),
+                _("Choose one that is running."),
+            )
+        sender = Sender(actor, current_origin().address, self.membership.name)
+        token = self._tokens.issue(sender, NodeRequest(number, node.epoch, method, target))
+        headers = {
+            "Authorization": f"{SCHEME} {token}",
+            "Accept": "application/json",
+            "Accept-Language": language_tag(language()),
+            "Connection": "close",
+        }
+        if body:
+            headers["Content-Type"] = "application/json"
+        return send(node, method, target, headers, body)
+
+    def recognize(self, token: str, method: str, target: str) -> Sender:
+        """Return for whom another node asks this one.
+
+        Raises:
+            UnauthorizedError: the token is not valid, or not for this request.
+            UnavailableError: the database does not answer.
+        """
+        membership = self.membership
+        return self._tokens.redeem(token, NodeRequest(membership.number, membership.epoch, method, target))
 
     def close(self) -> None:
         """Leave."""
@@ -120,7 +169,12 @@ class Nodes:
             follower.close()
         self.membership.close()
 
-    def _one(self, number: int) -> Node:
+    def one(self, number: int) -> Node:
+        """Return a node.
+
+        Raises:
+            NotFoundError: there is no such node.
+        """
         found: Sequence[Node] = [node for node in self.all() if node.number == number]
         if not found:
             raise NotFoundError(_("There is no such node."), _("Choose one of the list."))

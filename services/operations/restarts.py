@@ -17,7 +17,7 @@ import structlog
 
 from services.core.actor import SERVICE, Actor, Permission
 from services.core.auditing import Action, Target, TargetKind
-from services.core.claims import ALONE, Claims
+from services.core.claims import ALONE, ClaimKind, Claims
 from services.core.errors import ConflictError, UnavailableError
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, gap, plural
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: whoever supervises the process starts it again
 JITTER = 0.1  # share by which plans vary, so that several processes do not restart together
 _HOUR = 3600.0
-_CLAIM = "restart"
+_CLAIM = ClaimKind.RESTART
 
 
 class RestartPhase(StrEnum):

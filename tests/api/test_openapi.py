@@ -55,6 +55,7 @@ _RECOGNITION = "`recognition` of `/api/documents`, `GET /api/documents/{document
 _PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
 _NODES = "`GET /api/nodes`, `POST /api/nodes/{number}/take-over`, `DELETE /api/nodes/{number}`"
 _SHARED_CACHE = "`GET /api/caches/shared`"
+_OTHER_NODES = "`GET /api/nodes/{number}/memory`,"
 _REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
     "PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback": _FEEDBACK,
@@ -126,6 +127,12 @@ STATED = {
     "GET /api/nodes": _NODES,
     "POST /api/nodes/{number}/take-over": _NODES,
     "DELETE /api/nodes/{number}": _NODES,
+    "GET /api/nodes/{number}/memory": _OTHER_NODES,
+    "GET /api/nodes/{number}/memory/history": _OTHER_NODES,
+    "GET /api/nodes/{number}/memory/events": _OTHER_NODES,
+    "GET /api/nodes/{number}/budget": _OTHER_NODES,
+    "GET /api/nodes/{number}/collector": _OTHER_NODES,
+    "POST /api/nodes/{number}/restart": _OTHER_NODES,
     "GET /api/backups": _BACKUPS,
     "POST /api/backups": _BACKUPS,
     "POST /api/backups/verification": _BACKUPS,

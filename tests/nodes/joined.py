@@ -15,6 +15,8 @@ from services.nodes.store.node_store import NodeStore
 from services.nodes.types import NodeState
 from tests.databases import Engine, database_url, engine_in_use
 
+KEY = b"what these nodes sign with"
+
 
 @dataclass(frozen=True)
 class JoinedNode:
@@ -41,17 +43,20 @@ class JoinedNode:
 
 
 @contextmanager
-def joined(folder: Path, name: str) -> Iterator[JoinedNode]:
-    """Join the nodes over the database that belongs to a folder, and leave at the end."""
+def joined(folder: Path, name: str, *, url: str = "", patience: float | None = None) -> Iterator[JoinedNode]:
+    """Join the nodes over the database that belongs to a folder, and leave at the end.
+
+    `url` is where the others find it; `patience` is how many seconds its writers wait for others.
+    """
     import_tables()
     with engine_in_use(Engine.POSTGRESQL):
-        url = database_url(folder)
-    database = Database(url)
+        address = database_url(folder)
+    database = Database(address) if patience is None else Database(address, patience=patience)
     try:
         database.create_tables()
         store = NodeStore(database)
-        membership = Membership(database, store, name=name, url=f"http://{name}", version="1", agreed={})
-        nodes = Nodes(database, store, membership)
+        membership = Membership(database, store, name=name, url=url or f"http://{name}", version="1", agreed={})
+        nodes = Nodes(database, store, membership, KEY)
         try:
             yield JoinedNode(name, database, store, nodes)
         finally:

@@ -8,26 +8,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from services.app.build_nodes import follow_access, follow_settings
-from services.app.tables import import_tables
 from services.core.actor import AccessLevel, Role
-from services.core.database import Database
 from services.core.database.change_log import Topic, changes
 from services.core.errors import ConflictError, UnauthorizedError, UnavailableError
 from services.identity.oidc.flow import Flows
 from services.identity.sessions import SessionLimits
 from services.identity.types import GranteeKind, Revocation, RevocationReason
-from services.nodes.membership import Membership
-from services.nodes.pond_nodes import Nodes
-from services.nodes.store.node_store import NodeStore
-from tests.databases import Engine, database_url, engine_in_use
 from tests.identity.house import PASSWORD, House
+from tests.nodes.joined import JoinedNode, joined
 from tests.servers import eventually
 
 HOUR = 3600.0
@@ -36,12 +30,9 @@ HOUR = 3600.0
 class NodeHouse(House):
     """Identity of a node, connected to the others as that of a server."""
 
-    def __init__(self, url: str, folder: Path, name: str) -> None:
-        database = Database(url, patience=0.2)
-        store = NodeStore(database)
-        membership = Membership(database, store, name=name, url=f"http://{name}", version="1", agreed={})
-        self.nodes = Nodes(database, store, membership)
-        super().__init__(database, folder)
+    def __init__(self, node: JoinedNode, folder: Path) -> None:
+        self.nodes = node.nodes
+        super().__init__(node.database, folder)
         self.now = 1_000_000_000.0
         follow_access(self.identity, self.nodes)
         follow_settings(self.preferences, self.nodes)
@@ -51,23 +42,11 @@ class NodeHouse(House):
         while self.nodes.access.follow() or self.nodes.follower.follow():
             pass
 
-    def close(self) -> None:
-        self.nodes.close()
-        self.database.close()
-
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[NodeHouse, NodeHouse]]:
-    import_tables()
-    with engine_in_use(Engine.POSTGRESQL), ExitStack() as closing:
-        url = database_url(tmp_path)
-        made = Database(url)
-        closing.callback(made.close)
-        made.create_tables()
-        houses = [NodeHouse(url, tmp_path, name) for name in ("one", "two")]
-        for house in houses:
-            closing.callback(house.close)
-        yield houses[0], houses[1]
+    with joined(tmp_path, "one", patience=0.2) as one, joined(tmp_path, "two", patience=0.2) as two:
+        yield NodeHouse(one, tmp_path), NodeHouse(two, tmp_path)
 
 
 def followed(*houses: NodeHouse) -> None:

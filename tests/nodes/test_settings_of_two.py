@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from services.app.build_nodes import follow_settings
 from services.app.build_secrets import build_box
-from services.app.tables import import_tables
 from services.audit.audit_log import AuditLog
 from services.audit.signing import LastHead, TrustedKeys
 from services.audit.verification import verify
@@ -28,49 +27,40 @@ from services.core.secret_store import SecretStore
 from services.core.settings import Settings
 from services.knowledge.retrieval_preferences import RetrievalPreferences
 from services.knowledge.types import RetrievalSettings
-from services.nodes.membership import Membership
-from services.nodes.pond_nodes import Nodes
-from services.nodes.store.node_store import NodeStore
-from tests.databases import Engine, database_url, engine_in_use
+from services.nodes.types import NodeState
+from tests.nodes.joined import JoinedNode, two_joined
 
 ADMIN = Actor("ada", Role.ADMIN, person_id=1)
 DAY = 24 * 3600.0
 
 
+@dataclass(frozen=True)
 class Member:
     """A node with the settings that it shares."""
 
-    def __init__(self, url: str, name: str) -> None:
-        self.database = Database(url)
-        membership = Membership(
-            self.database, NodeStore(self.database), name=name, url=f"http://{name}", version="1", agreed={}
-        )
-        self.nodes = Nodes(self.database, NodeStore(self.database), membership)
-        self.preferences = Preferences(self.database)
-        follow_settings(self.preferences, self.nodes)
+    node: JoinedNode
+    preferences: Preferences
+
+    @property
+    def database(self) -> Database:
+        """Its own connections to the shared database."""
+        return self.node.database
 
     def follow(self) -> None:
         """Apply what the other node has changed."""
-        while self.nodes.follower.follow():
-            pass
+        self.node.follow()
 
-    def close(self) -> None:
-        self.nodes.close()
-        self.database.close()
+
+def member(node: JoinedNode) -> Member:
+    preferences = Preferences(node.database)
+    follow_settings(preferences, node.nodes)
+    return Member(node, preferences)
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Member, Member]]:
-    import_tables()
-    with engine_in_use(Engine.POSTGRESQL), ExitStack() as closing:
-        url = database_url(tmp_path)
-        made = Database(url)
-        closing.callback(made.close)
-        made.create_tables()
-        members = [Member(url, name) for name in ("one", "two")]
-        for member in members:
-            closing.callback(member.close)
-        yield members[0], members[1]
+    with two_joined(tmp_path) as (one, two):
+        yield member(one), member(two)
 
 
 def test_how_the_chat_retrieves_is_the_same_at_all_nodes(pair: tuple[Member, Member]) -> None:
@@ -135,12 +125,12 @@ def test_a_node_makes_no_second_secret_key(pair: tuple[Member, Member], tmp_path
     for folder in folders:
         folder.mkdir(mode=0o700)
     one, two = (
-        build_box(Settings(data_dir=folder), member.nodes) for member, folder in zip(pair, folders, strict=True)
+        build_box(Settings(data_dir=folder), member.node.nodes) for member, folder in zip(pair, folders, strict=True)
     )
     assert one.fingerprint == two.fingerprint == ""
-    beat(pair[0])
+    pair[0].node.say(NodeState.READY)
     sealed = one.seal("key", "a secret")
-    beat(pair[0])
+    pair[0].node.say(NodeState.READY)
     with pytest.raises(ConflictError, match="another secret key than one"):
         two.seal("key", "another secret")
     assert not (folders[1] / KEY_FILE).exists()
@@ -148,12 +138,6 @@ def test_a_node_makes_no_second_secret_key(pair: tuple[Member, Member], tmp_path
     (folders[1] / KEY_FILE).chmod(0o600)
     assert two.fingerprint == one.fingerprint
     assert two.open("key", sealed, "it") == "a secret"
-
-
-def beat(member: Member) -> None:
-    """Have a node be one that is running."""
-    membership = member.nodes.membership
-    NodeStore(member.database).beat(membership.number, membership.epoch, state="ready", applied=0, report={})  # type: ignore[arg-type]
 
 
 def test_two_nodes_append_to_one_chain(pair: tuple[Member, Member], tmp_path: Path) -> None:

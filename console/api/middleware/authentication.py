@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from console.api.context import ACTOR, bearer_token
 from console.api.middleware import cookies
 from console.api.middleware.cross_site import cookie_fault
+from console.api.middleware.node_requests import node_target, node_token
 from console.api.middleware.open_requests import AdmittedRequest, AdmittedRequests
 from console.api.middleware.paths import SIGN_IN, is_open, rule_for
 from console.api.permissions import STARTING
@@ -102,6 +103,8 @@ class Authentication:
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in _TRUSTED]
         if platform is None:
             await self._before_anybody(scope, receive, send)
+        elif token := node_token(scope):
+            await self._of_node(platform, token, scope, receive, send)
         elif platform.identity.open_mode:
             await self._unknown(scope, receive, send)
         else:
@@ -123,6 +126,26 @@ class Authentication:
             await self._app(scope, receive, send)
         else:
             await self._websocket(None, scope, receive, send)
+
+    async def _of_node(self, platform: Platform, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let somebody through for whom another node asks, as it says; without a valid token nobody at all."""
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await _nothing(scope, receive, send)
+            return
+        try:
+            if platform.nodes is None:
+                raise UnauthorizedError(_("This process serves its pond alone; there is no other node."))
+            find = partial(platform.nodes.recognize, token, str(scope["method"]), node_target(scope))
+            sender = await to_thread.run_sync(find, limiter=self._limiter())
+        except MillpondError as error:
+            log.warning("refused: a request of another node", path=scope["path"], why=error.message)
+            await self._refused(error, scope, receive, send)
+            return
+        scope["headers"], scope[ACTOR] = cookies.without_session_cookies(scope), sender.actor
+        origin = current_origin()
+        origin.actor, origin.way, origin.address = sender.actor, Way.NODE, sender.address
+        with acting_for(sender.actor.name):
+            await self._request(sender.actor, scope, receive, send)
 
     async def _checked(self, identity: Identity, scope: Scope, receive: Receive, send: Send) -> None:
         method = str(scope.get("method", "GET"))
@@ -188,14 +211,17 @@ class Authentication:
         key = hash(token)
         if key in self._lately:
             return find()
-        if self._checks is None:
-            self._checks = CapacityLimiter(_CHECKS_AT_ONCE)
-        found = await to_thread.run_sync(find, limiter=self._checks)
+        found = await to_thread.run_sync(find, limiter=self._limiter())
         if found is not None:
             if len(self._lately) >= _MOST_LATELY:
                 self._lately.clear()
             self._lately.add(key)
         return found
+
+    def _limiter(self) -> CapacityLimiter:
+        if self._checks is None:  # needs the event loop
+            self._checks = CapacityLimiter(_CHECKS_AT_ONCE)
+        return self._checks
 
     async def _known(self, known: _Known, scope: Scope, receive: Receive, send: Send) -> None:
         """Let somebody through under their name, until the response ends or their session does."""

@@ -12,6 +12,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from console.api.middleware.node_requests import node_token
 from console.api.problems import problem_response
 from services.core.errors import ErrorKind
 from services.core.i18n import _
@@ -44,8 +45,10 @@ class Forwarded:
     """Believes named proxies, nobody else."""
 
     def __init__(self, app: ASGIApp, *, proxies: str, proxies_only: bool = False) -> None:
-        """`proxies`: their addresses and networks, separated by commas. `proxies_only`: besides them and this machine
-        nobody may come; without TLS here, whoever goes past the proxy would send tokens in plain text."""
+        """`proxies`: their addresses and networks, separated by commas. `proxies_only`: besides them, this machine and
+        other nodes nobody may come; without TLS here, whoever goes past the proxy would send tokens in plain text. A
+        node's token is worth nothing to who reads it: it is for one request, and `Authentication` takes nothing else
+        from who has sent one."""
         self._app = app
         self._proxies = parsed_networks(proxies)
         self._proxies_only = proxies_only
@@ -62,7 +65,7 @@ class Forwarded:
             return
         client = scope.get("client")
         peer = parsed_address(client[0]) if client else None
-        if self._proxies_only and not self._may_come(peer) and scope["path"] not in _HEALTH:
+        if self._proxies_only and not self._may_come(peer) and scope["path"] not in _HEALTH and not node_token(scope):
             await _refuse(scope, receive, send)
             return
         if not said:

@@ -77,6 +77,7 @@ def way_label(way: str, token: str) -> str:
         Way.PAGE: _("page"),
         Way.API: _("API"),
         Way.TOKEN: _("API token"),
+        Way.NODE: _("another node"),
         Way.CLI: _("command line"),
         Way.SERVICE: _("the service"),
     }.get(Way(way), way)

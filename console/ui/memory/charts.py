@@ -55,7 +55,7 @@ from services.operations.event_log import Event
 # A process younger than this, in seconds, is shown by its first minutes: an hour would be nearly empty.
 _YOUNG = 900.0
 _ZOOM = "memory"
-_MOST_MARKS = 100
+MOST_MARKS = 100
 # Eleven families, RSS and its peaks are thirteen curves; the other points are event markers and the two ends of each
 # gap at a restart, the newest ones.
 LEDGER_POINTS = 140
@@ -64,8 +64,16 @@ LEDGER_COLUMNS: tuple[str, ...] = (Series.RSS, Series.LIMIT, *(owner_column(owne
 _LIMIT_IN_SIGHT = 0.4  # of the limit: below, drawing it would flatten the curves
 
 
-def range_bar(services: Services) -> Range:
-    """Draw the range, the pause switch and the exports; return the range."""
+def own_range_bar(services: Services) -> Range:
+    """Draw the bar for this process, and return the range."""
+    return range_bar(services.memory.clock.time() - services.memory.history.run_start())
+
+
+def range_bar(age: float, address: str = "./api/memory") -> Range:
+    """Draw the range, the pause switch and the exports; return the range.
+
+    `age` is for how many seconds the process runs that is shown, `address` where its memory is in the API.
+    """
     st.subheader(_("Charts"), anchor=MemorySection.CHARTS)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         choice = Range(
@@ -73,7 +81,7 @@ def range_bar(services: Services) -> Range:
                 _("Range"),
                 list(Range),
                 key=Key.MEMORY_RANGE,
-                default=_range_from_address() or _default_range(services),
+                default=_range_from_address() or _default_range(age),
                 required=True,
                 format_func=range_label,
                 label_visibility="collapsed",
@@ -82,7 +90,7 @@ def range_bar(services: Services) -> Range:
         )
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.toggle(_("Pause"), key=Key.MEMORY_PAUSE, help=_("Stops updates of this page until it is switched off."))
-            _exports(choice)
+            _exports(choice, address)
     return choice
 
 
@@ -91,17 +99,16 @@ def _range_from_address() -> Range | None:
     return Range(name) if name in set(Range) else None
 
 
-def _default_range(services: Services) -> Range:
-    memory = services.memory
-    return Range.MINUTES if memory.clock.time() - memory.history.run_start() < _YOUNG else Range.HOUR
+def _default_range(age: float) -> Range:
+    return Range.MINUTES if age < _YOUNG else Range.HOUR
 
 
 def _store_in_address() -> None:
     set_query(Query.RANGE, st.session_state[Key.MEMORY_RANGE].value)
 
 
-def _exports(choice: Range) -> None:
-    address = f"./api/memory/history?range={choice.value}&download=true&format="
+def _exports(choice: Range, address: str) -> None:
+    address = f"{address}/history?range={choice.value}&download=true&format="
     with st.popover(_("Export"), icon=":material/download:"):
         st.link_button(_("History as CSV"), f"{address}csv", icon=":material/table:")
         st.link_button(_("History as JSON"), f"{address}json", icon=":material/data_object:")
@@ -163,20 +170,38 @@ def _build(services: Services, choice: Range, moment: float | None) -> MemoryCha
 def _charts(services: Services, choice: Range, moment: float | None) -> MemoryCharts:
     history = services.memory.history
     shown = shown_time(services.memory, choice, LEDGER_POINTS)
-    seen = shown.span
+    span, note = shown.span, shown.note
     stacked = history.window(shown.start, shown.end, columns=LEDGER_COLUMNS, points=LEDGER_POINTS)
-    events = services.events.between(shown.start, shown.end, _MOST_MARKS)
-    ledger = ledger_chart(stacked, events, span=seen, zoom=_ZOOM)
+    events = services.events.between(shown.start, shown.end, MOST_MARKS)
     shown = shown_time(services.memory, choice, LINE_POINTS)
     fine = history.window(shown.start, shown.end, columns=LINE_COLUMNS, points=LINE_POINTS)
-    charts: list[Chart | None] = [make(fine, span=seen, zoom=_ZOOM) for make in TIME_CHARTS]
     requests = requests_chart(fine, per_request=services.memory.detector.verdict.per_request)
+    return drawn_charts(stacked, fine, events, choice, span=span, note=note, requests=requests, moment=moment)
+
+
+def drawn_charts(
+    stacked: Window,
+    fine: Window,
+    events: Sequence[Event],
+    choice: Range,
+    *,
+    span: tuple[float, float],
+    note: str = "",
+    requests: Chart | None = None,
+    moment: float | None = None,
+) -> MemoryCharts:
+    """Return the charts of a range: from `stacked` that of the ledger, with the events, from `fine` the others.
+
+    `span` is that of the time axis, `note` says that it begins later than the range, `moment` is marked.
+    """
+    ledger = ledger_chart(stacked, events, span=span, zoom=_ZOOM)
+    charts: list[Chart | None] = [make(fine, span=span, zoom=_ZOOM) for make in TIME_CHARTS]
     drawn = [chart for chart in (ledger, *charts) if chart is not None]
-    if moment is not None and seen[0] <= moment <= seen[1]:
+    if moment is not None and span[0] <= moment <= span[1]:
         for chart in drawn:
             mark_moment(chart.layout, moment)
     return MemoryCharts(
-        _encoded(replace(ledger, note=shown.note), choice),
+        _encoded(replace(ledger, note=note), choice),
         {chart.name: _encoded(chart, choice) for chart in drawn[1:]},
         _encoded(requests, choice) if requests else None,
         len(fine) == 0,

@@ -74,7 +74,11 @@ def _events(services: Services, choice: Range) -> None:
     if not found:
         st.caption(_("No events of these kinds in this range.") if kinds else _("No events in this range."))
         return
-    number = query_number(Query.EVENT)
+    draw_events(found, query_number(Query.EVENT))
+
+
+def draw_events(found: Sequence[Event], number: int | None = None) -> None:
+    """Draw events as a table, the newest first, with a mark at the one of that number."""
     rows: dict[str, list[Any]] = {
         "time": [local_time(event.time) for event in reversed(found)],
         "id": [f"▶ {event.id}" if event.id == number else str(event.id) for event in reversed(found)],

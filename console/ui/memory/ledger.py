@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from console.ui.charts.chart import draw_chart
+from console.ui.charts.chart import EncodedChart, draw_chart
 from console.ui.charts.palette import owner_name
 from console.ui.error_boundary import guarded
 from console.ui.memory.charts import encoded_owners_chart
 from console.ui.memory.sections import MemorySection
+from console.ui.memory.verdict import ShownMemory
 from console.ui.session_state import Key
 from console.ui.shared.formatting import escape, milliseconds, plain, signed_size, size, size_unit, time_of_day
 from console.ui.shared.heartbeat import heartbeat
@@ -39,6 +40,12 @@ def ledger_view(services: Services) -> None:
         )
         heartbeat("memory-ledger", 1.0)
         return
+    draw_ledger(shown, ledger, drawn, key="chart-owners")
+    heartbeat("memory-ledger", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
+
+
+def draw_ledger(shown: ShownMemory, ledger: Ledger, drawn: EncodedChart, *, key: str) -> None:
+    """Draw a ledger: when it was made, its owners as the chart `drawn` by the name `key`, and the memory reports."""
     st.caption(
         _(
             "Every byte of RSS at {moment} ({then}) assigned to one owner, in {took}. RSS at {time}: {now}, "
@@ -54,11 +61,10 @@ def ledger_view(services: Services) -> None:
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        draw_chart(drawn, key="chart-owners", titled=False)
+        draw_chart(drawn, key=key, titled=False)
     with right:
         _held(ledger)
         _unknown(ledger.unknown)
-    heartbeat("memory-ledger", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
 def _held(ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 
 import streamlit as st
@@ -19,8 +20,8 @@ class MemorySection(StrEnum):
     REQUESTS = "requests"
 
 
-def section_links() -> None:
-    """Draw the heading of the first section, and beside it a link to each of the others."""
+def section_links(*, besides: Collection[MemorySection] = ()) -> None:
+    """Draw the heading of the first section, and beside it a link to each of the others, but for some."""
     names = {
         MemorySection.CHARTS: _("Charts"),
         MemorySection.LEDGER: _("The ledger now"),
@@ -29,5 +30,5 @@ def section_links() -> None:
     }
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.subheader(_("Verdict"), anchor=MemorySection.VERDICT, width="content")
-        links = " · ".join(f"[{name}](#{section})" for section, name in names.items())
+        links = " · ".join(f"[{name}](#{section})" for section, name in names.items() if section not in besides)
         st.markdown(links, width="content")

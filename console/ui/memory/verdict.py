@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import streamlit as st
 
 from console.navigation import PageName, page
@@ -19,9 +21,9 @@ from services.core.memory_report import Owner
 from services.memory.leaks.headline import headline, named_steps, step_text, told_steps
 from services.memory.leaks.types import Suspect, SuspectKind, Verdict, VerdictState
 from services.memory.leaks.wording import duration_text
-from services.memory.snapshot import MemorySnapshot
-from services.memory.types import Series
-from services.memory.watching_cost import WatchingActivity
+from services.memory.ledger.ledger import Ledger
+from services.memory.types import Sample, Series
+from services.memory.watching_cost import WatchingActivity, WatchingCost
 
 _PERIOD_SECONDS = 3.0
 _MOST_STEPS = 8
@@ -32,12 +34,29 @@ STATE_ICONS = {
     VerdictState.WATCH: ":material/visibility:",
     VerdictState.LEAK: ":material/water_drop:",
 }
-_COLOURS = {
+STATE_COLOURS = {
     VerdictState.UNKNOWN: "gray",
     VerdictState.FLAT: "green",
     VerdictState.WATCH: "orange",
     VerdictState.LEAK: "red",
 }
+
+
+class ShownMemory(Protocol):
+    """What the figures are drawn from: a `MemorySnapshot`, or what another node has told."""
+
+    @property
+    def time(self) -> float: ...
+    @property
+    def rss(self) -> int: ...
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def sample(self) -> Sample: ...
+    @property
+    def ledger(self) -> Ledger | None: ...
+    @property
+    def watching(self) -> WatchingCost: ...
 
 
 @st.fragment
@@ -58,7 +77,7 @@ def verdict_view(services: Services) -> None:
             icon=":material/error:",
         )
     _verdict(services)
-    _figures(shown)
+    draw_figures(shown)
     heartbeat("memory-headline", 0.0 if st.session_state.get(Key.MEMORY_PAUSE) else _PERIOD_SECONDS)
 
 
@@ -66,7 +85,7 @@ def _verdict(services: Services) -> None:
     verdict = services.memory.detector.verdict
     with st.container(border=True, gap="xsmall", key="verdict"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            mark = f":{_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
+            mark = f":{STATE_COLOURS[verdict.state]}[{STATE_ICONS[verdict.state]}]"
             st.markdown(f"#### {mark} {escape(headline(verdict, browser_zone()))}", width="stretch")
             st.button(
                 _("Trim and check again"),
@@ -89,7 +108,7 @@ def _verdict(services: Services) -> None:
                 )
             )
         if verdict.suspects:
-            _suspects(verdict.suspects)
+            draw_suspects(verdict.suspects)
         remedy_links(OF_VERDICT[verdict.state])
 
 
@@ -118,7 +137,8 @@ def _trim(services: Services) -> None:
     state_of(MemoryState).trimmed = attempt(services.memory.detector.trim_and_recheck, page_actor(services))
 
 
-def _suspects(suspects: tuple[Suspect, ...]) -> None:
+def draw_suspects(suspects: tuple[Suspect, ...], *, linked: bool = True) -> None:
+    """Draw the suspects; `linked`: with links to the pages of this node that show what holds them."""
     st.markdown(_("**Suspects**, most likely first"))
     for number, suspect in enumerate(suspects[:5], start=1):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"suspect-{number}"):
@@ -128,7 +148,7 @@ def _suspects(suspects: tuple[Suspect, ...]) -> None:
             if suspect.kind not in {SuspectKind.CONTAINER, SuspectKind.TYPE}:  # their own bytes say little
                 st.caption(_suspect_slope(suspect), width="content")
             link = _LINKS.get(suspect.kind)
-            if link is not None:
+            if link is not None and linked:
                 where, parameter = link
                 st.page_link(
                     page(where),
@@ -171,7 +191,7 @@ def _suspect_slope(suspect: Suspect) -> str:
     return _("{size} per hour").format(size=sign + size(abs(suspect.slope)))
 
 
-def _figures(shown: MemorySnapshot) -> None:
+def draw_figures(shown: ShownMemory) -> None:
     """Draw the snapshot; what the system cannot measure is left out."""
     sample, limit = shown.sample, shown.limit
     figures: list[tuple[str, str, str]] = [(_("RSS"), size(shown.rss), "")]
@@ -197,7 +217,7 @@ def _figures(shown: MemorySnapshot) -> None:
     st.caption(_("At {time}. ").format(time=time_of_day(shown.time)) + escape(watching_text(shown)))
 
 
-def watching_text(shown: MemorySnapshot) -> str:
+def watching_text(shown: ShownMemory) -> str:
     """Return what watching costs: CPU over its window, what it is spent on, the worst second, and the bytes."""
     cost = shown.watching
     parts = [

@@ -30,6 +30,20 @@ def confirm_take_over(services: Services, node: Node) -> NoReturn:
     )
 
 
+def confirm_restart(services: Services, node: Node) -> NoReturn:
+    """Ask, then have a node restart as planned."""
+    confirm(
+        _("Restart the node {name}?").format(name=shorten(node.name, _LONGEST)),
+        (
+            _("It finishes what it has in progress, and the front sends people to the other nodes meanwhile."),
+            _("Then it is started again by whoever supervises it. Where nobody does, it refuses."),
+            _("Restart one node at a time: look here whether it is ready again before the next one."),
+        ),
+        _("Restart"),
+        partial(_restart, services, node),
+    )
+
+
 def confirm_forgetting(services: Services, node: Node) -> NoReturn:
     """Ask, then forget a node that has ended."""
     confirm(
@@ -46,6 +60,14 @@ def confirm_forgetting(services: Services, node: Node) -> NoReturn:
 def _take_over(services: Services, node: Node) -> str:
     shared_nodes(services).take_over(page_actor(services), node.number)
     return _("The node {name} was taken over.").format(name=shorten(node.name, _LONGEST))
+
+
+def _restart(services: Services, node: Node) -> str:
+    from services.app.node_memory import OtherNode  # a process that is alone never needs it
+
+    other = OtherNode(shared_nodes(services), page_actor(services), node.number)
+    other.restart(_("requested on the page Nodes"))
+    return _("The node {name} restarts when it has finished what it has.").format(name=shorten(node.name, _LONGEST))
 
 
 def _forget(services: Services, node: Node) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from console.ui.budget.gauge import level_word
 from console.ui.shared.formatting import plain, size
 from console.ui.shared.session_rows import moment, since
+from services.core.claims import ClaimKind
 from services.core.i18n import _, joined, listed, plural
 from services.memory.budget.types import BudgetLevel
 from services.memory.leaks.types import VerdictState
@@ -112,14 +113,14 @@ def lease_text(node: Node) -> str:
 
 
 def _work(claim: str) -> str:
-    """Return what a claim is for, by the beginning of its name; one that is not known keeps it."""
-    names = {
-        "conversation": _("an answer in a conversation"),
-        "backup": _("a backup"),
-        "restart": _("a planned restart"),
-        "deletion of collection": _("deleting a collection"),
-        "change of the embedding model": _("the change of the embedding model"),
-        "documents of another model": _("embedding documents anew"),
-        "originals sweep": _("removing original files that nobody needs"),
+    """Return what a claim is for, by the beginning of its name; one of a newer version keeps it."""
+    names: dict[str, str] = {
+        ClaimKind.CONVERSATION: _("an answer in a conversation"),
+        ClaimKind.BACKUP: _("a backup"),
+        ClaimKind.RESTART: _("a planned restart"),
+        ClaimKind.DELETION: _("deleting a collection"),
+        ClaimKind.MODEL_CHANGE: _("the change of the embedding model"),
+        ClaimKind.OUTDATED: _("embedding documents anew"),
+        ClaimKind.ORIGINALS: _("removing original files that nobody needs"),
     }
     return names.get(claim.partition(":")[0], plain(claim))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-from urllib.parse import urlsplit
-
 import streamlit as st
 
 from console.navigation import PageName, page
 from console.ui.current_actor import disabled_reason
 from console.ui.error_boundary import guarded, rerun_for_notices
-from console.ui.nodes.node_actions import confirm_forgetting, confirm_take_over
+from console.ui.nodes.node_actions import confirm_forgetting, confirm_restart, confirm_take_over
 from console.ui.nodes.node_words import (
     budget_text,
     condition,
@@ -21,6 +18,8 @@ from console.ui.nodes.node_words import (
     state_text,
     verdict_text,
 )
+from console.ui.nodes.own_pages import own_pages_link
+from console.ui.session_state import Query
 from console.ui.shared.formatting import escape, plain
 from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
@@ -68,7 +67,8 @@ def _card(services: Services, node: Node) -> None:
         ]
         if claimed := lease_text(node):
             facts.append((_("Does alone"), claimed))
-        st.markdown(" · ".join(f"{escape(name)}: {escape(value)}" for name, value in facts))
+        figure = _("{name}: {value}")
+        st.markdown(" · ".join(escape(figure.format(name=name, value=value)) for name, value in facts))
     st.caption(escape(course_text(node)))
 
 
@@ -84,23 +84,18 @@ def _actions(services: Services, node: Node) -> None:
             ):
                 confirm_forgetting(services, node)
             return
-        if _opens_here(node.url):
-            address = f"{node.url}{services.settings.base_path}/{PageName.NODES}"
-            st.link_button(_("Its own pages"), address, type="tertiary", icon=":material/open_in_new:")
+        st.page_link(
+            page(PageName.MEMORY),
+            label=_("Memory"),
+            icon=":material/memory:",
+            query_params={Query.NODE.value: node.name},
+        )
+        own_pages_link(services, node, PageName.NODES)
+        if st.button(
+            _("Restart"), key=f"node-restart-{node.number}", type="tertiary", disabled=why is not None, help=why
+        ):
+            confirm_restart(services, node)
         if st.button(
             _("Take over"), key=f"node-take-over-{node.number}", type="tertiary", disabled=why is not None, help=why
         ):
             confirm_take_over(services, node)
-
-
-def _opens_here(url: str) -> bool:
-    """Return whether a node's address can lead there from the browser: one of its own machine leads nowhere else."""
-    return not _is_loopback(url) or _is_loopback(str(st.context.url or ""))
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost"

@@ -9,7 +9,7 @@ import threading
 
 import structlog
 
-from services.core.claims import ALONE, Claims
+from services.core.claims import ALONE, ClaimKind, Claims
 from services.core.database import Database
 from services.core.errors import MillpondError
 from services.core.i18n import _
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _HOURS_APART = 6.0
 _RETRY_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
-_CLAIM = "originals sweep"
+_CLAIM = ClaimKind.ORIGINALS
 
 
 class SharedLeftovers:

@@ -11,7 +11,7 @@ import structlog
 
 from services.core.actor import SERVICE
 from services.core.admission import Admission
-from services.core.claims import ALONE, Claims
+from services.core.claims import ALONE, ClaimKind, Claims
 from services.core.database import Database
 from services.core.errors import ConflictError, MillpondError, NotFoundError
 from services.core.events import EventSink, NullEventSink
@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 _PARSE_THREADS = MOST_FILES
 _CLOSE_SECONDS = 30.0
-_OUTDATED = "documents of another model"
+_OUTDATED = ClaimKind.OUTDATED
 
 
 class Ingestion:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.core.admission import Admission, Reservation
-from services.core.claims import Claims
+from services.core.claims import ClaimKind, Claims
 from services.core.database import Database
 from services.core.errors import CancelledError, ConflictError, MillpondError, StorageError, UnavailableError
 from services.core.events import Counter, EventKind, EventSink
@@ -48,7 +48,7 @@ _RATE_SHARE = 0.2
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 30.0
-_CLAIM = "change of the embedding model"
+_CLAIM = ClaimKind.MODEL_CHANGE
 _STARTED = frozenset({ChangeState.RUNNING, ChangeState.PAUSED, ChangeState.FAILED})
 
 

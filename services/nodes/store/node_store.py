@@ -96,6 +96,15 @@ class NodeStore:
             if connection.execute(query.values(state=NodeState.STOPPED, seen_at=DATABASE_TIME)).rowcount:
                 self._end(connection, number)
 
+    def now(self) -> float:
+        """Return the time by the database's clock, in seconds since the epoch.
+
+        Raises:
+            UnavailableError: it does not answer.
+        """
+        with self._database.read() as connection:
+            return float(connection.scalar(sa.select(DATABASE_TIME)) or 0.0)
+
     def silent(self) -> list[int]:
         """Return the numbers of nodes that fell silent and were not taken over."""
         query = sa.select(nodes.c.id).where(nodes.c.state.not_in(ENDED), _SILENT > SILENT_SECONDS)

@@ -33,6 +33,11 @@ def listed_nodes(platform: Platform) -> list[Node]:
     return [replace(node, state=NodeState.DRAINING) if _drains(node) else node for node in nodes]
 
 
+def own_name(platform: Platform) -> str:
+    """Return the name of this process as a node."""
+    return platform.settings.node_name or socket.gethostname() if platform.nodes is None else platform.nodes.name
+
+
 def shared_nodes(platform: Platform) -> Nodes:
     """Return what acts on other nodes.
 
@@ -54,7 +59,7 @@ def _drains(node: Node) -> bool:
 def _alone(platform: Platform) -> Node:
     return Node(
         number=0,
-        name=platform.settings.node_name or socket.gethostname(),
+        name=own_name(platform),
         epoch=0,
         state=NodeState.READY,
         version=this_version(),

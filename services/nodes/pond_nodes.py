@@ -44,6 +44,11 @@ class Nodes:
         self._tokens = NodeTokens(key, store.now)
         membership.on_round(self.claims.release_left)
 
+    @property
+    def name(self) -> str:
+        """This node's own."""
+        return self.membership.name
+
     def start(self, report: Callable[[], Mapping[str, Any]], reporter: EventSink) -> None:
         """Begin to beat; `report` returns what this node tells of itself."""
         self._reporter = reporter

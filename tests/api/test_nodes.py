@@ -61,7 +61,7 @@ def test_a_process_alone_is_its_only_node(tmp_path_factory: pytest.TempPathFacto
             refused = server.client.request(method, path)
             assert refused.status_code == 409
             assert "alone" in refused.json()["detail"]
-        assert figures(server) == {}
+        assert figures(server) == {("millpond_node_info", ""): 1}
 
 
 def test_each_node_lists_both(pair: Pair) -> None:
@@ -87,6 +87,8 @@ def test_each_node_lists_both(pair: Pair) -> None:
 def test_metrics_count_the_nodes(pair: Pair) -> None:
     """An alert on nodes that are gone, or on an index that stays behind, would never come."""
     eventually(lambda: figures(pair.one)["millpond_nodes", "ready"] == 2, what="both are counted")
+    for server, name in ((pair.one, "one"), (pair.two, "two")):
+        assert f'millpond_node_info{{node="{name}"}} 1.0' in server.client.get("/metrics").text
     assert {state for name, state in figures(pair.one) if name == "millpond_nodes"} == {
         "starting",
         "ready",

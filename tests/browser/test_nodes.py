@@ -38,6 +38,26 @@ def card(page: Page, name: str) -> Locator:
     return page.locator("[class*='st-key-node-']").filter(has_text=name).first
 
 
+def test_the_memory_of_the_other_node_is_shown(browser: Browser, console: Server, other: Server, watch: Watch) -> None:
+    """The front keeps a browser on its node: nobody could see why the other one grows."""
+    with tab(browser, console, watch, "en-GB") as page:
+        page.goto("/nodes")
+        card(page, "birch").get_by_role("link", name="Memory").click()
+        expect(page).to_have_url(re.compile(r"/memory\?node=birch"))
+        expect(page.get_by_text("This is the memory of the node birch")).to_be_visible()
+        figures = page.locator(".st-key-memory-figures")
+        expect(figures).to_contain_text(re.compile(r"RSS\s*[\d,.]+ MB"))
+        expect(page.get_by_text("Memory by owner")).to_be_visible()
+        expect(page.get_by_text("Every byte of RSS")).to_be_visible()
+        expect(page.get_by_role("link", name="Its own pages")).to_have_attribute("href", f"{other.url}/memory")
+        expect(page.get_by_role("button", name="Trim and check again")).to_have_count(0)
+
+        page.get_by_role("combobox", name="Node").click()
+        page.get_by_role("option", name="alder (this node)").click()
+        expect(page).not_to_have_url(re.compile("node="))
+        expect(page.get_by_role("button", name="Trim and check again")).to_be_visible()
+
+
 def test_a_node_that_dies_is_seen_and_forgotten(browser: Browser, console: Server, other: Server, watch: Watch) -> None:
     """Somebody who watches this page during an outage would be told that all is well, or could not tidy up after."""
     with tab(browser, console, watch, "en-GB") as page:

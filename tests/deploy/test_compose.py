@@ -94,6 +94,8 @@ def test_nodes_differ_in_their_names_and_share_their_keys() -> None:
     assert [SERVICES[name]["environment"]["MILLPOND_NODE_NAME"] for name in NODES] == list(NODES)
     for name in NODES:
         node = SERVICES[name]
+        address = node["networks"]["front"]["ipv4_address"]
+        assert node["environment"]["MILLPOND_NODE_URL"] == f"http://{address}:8501"
         assert {"millpond", "audit-key"} <= set(node["secrets"])
         assert node["command"] == ["serve"]
 

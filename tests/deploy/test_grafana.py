@@ -16,8 +16,14 @@ from tests.deploy.tools import DEPLOY, promtool
 from tests.servers import Server
 
 DASHBOARD = DEPLOY / "grafana" / "millpond.json"
-VARIABLES = {"$__rate_interval": "5m", "$__interval": "1m", "$job": "millpond", "$instance": "127.0.0.1:8501"}
-ROWS = ("verdict", "whose memory", "budget", "garbage", "latency", "queues", "ingestion", "sessions", "gpu")
+VARIABLES = {
+    "$__rate_interval": "5m",
+    "$__interval": "1m",
+    "$job": "millpond",
+    "$instance": "127.0.0.1:8501",
+    "$node": "a",
+}
+ROWS = ("verdict", "whose memory", "budget", "garbage", "latency", "queues", "ingestion", "sessions", "nodes", "gpu")
 
 
 @pytest.fixture(scope="module")

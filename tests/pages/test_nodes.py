@@ -14,6 +14,7 @@ from services.app.container import Services
 from services.core.actor import Actor, Role
 from services.core.errors import ConflictError, UnavailableError
 from services.core.i18n import plural
+from services.nodes.node_client import NodeAnswer
 from services.nodes.types import Lease, Node, NodeState
 from tests.actors import person
 from tests.pages.conftest import open_page
@@ -43,6 +44,8 @@ class Listed:
     nodes: list[Node]
     done: list[tuple[str, int]] = field(default_factory=list)
     error: Exception | None = None
+    refusal: Exception | None = None
+    answer: NodeAnswer = field(default_factory=lambda: NodeAnswer(202, "application/json", b"{}"))
 
     def all(self) -> list[Node]:
         if self.error is not None:
@@ -52,6 +55,12 @@ class Listed:
     def take_over(self, _actor: Actor, number: int) -> Node:
         self.done.append(("take over", number))
         return self.nodes[0]
+
+    def ask(self, _actor: Actor, number: int, method: str, target: str, *, body: bytes = b"") -> NodeAnswer:
+        self.done.append((f"{method} {target} {body.decode()}".strip(), number))
+        if self.refusal is not None:
+            raise self.refusal
+        return self.answer
 
     def forget(self, _actor: Actor, number: int) -> None:
         self.done.append(("forget", number))
@@ -116,7 +125,8 @@ def test_each_state_has_its_words_and_colour(app: AppTest, show: Show) -> None:
     assert "No sign of life for 3 seconds" in shown(app)
     assert "Last sign of life 1 h ago" in shown(app)
     keys = {str(button.key) for button in app.button if str(button.key).startswith("node-")}
-    assert keys == {f"node-take-over-{n}" for n in (2, 3, 4)} | {"node-forget-5", "node-forget-6"}
+    works = {f"node-{action}-{n}" for action in ("take-over", "restart") for n in (2, 3, 4)}
+    assert keys == works | {"node-forget-5", "node-forget-6"}
 
 
 def test_a_node_is_described_in_words(app: AppTest, show: Show) -> None:
@@ -157,6 +167,22 @@ def test_taking_over_says_what_follows_and_asks_first(app: AppTest, show: Show) 
     app.button(key=Key.CONFIRM).click().run()
     assert listed.done == [("take over", 2)]
     assert not app.exception
+
+
+def test_a_restart_says_what_follows_and_asks_first(app: AppTest, show: Show) -> None:
+    """A click beside the mark would take a node out; one that nobody starts again refuses, and that is to be said."""
+    listed = show(node(1, "alder", own=True), node(2, "birch"))
+    app.button(key="node-restart-2").click().run()
+    assert "Restart one node at a time" in shown(app)
+    assert listed.done == []
+    app.button(key=Key.CONFIRM).click().run()
+    assert listed.done == [('POST /api/restart {"reason": "requested on the page Nodes"}', 2)]
+    assert not app.error
+    refusal = b'{"detail": "Nothing would start Millpond again. It was not stopped.", "hint": "Supervise it."}'
+    listed.answer = NodeAnswer(409, "application/problem+json", refusal)
+    app.button(key="node-restart-2").click().run()
+    app.button(key=Key.CONFIRM).click().run()
+    assert "It was not stopped" in str([error.proto for error in app.error])
 
 
 def test_a_refusal_is_told(app: AppTest, show: Show) -> None:

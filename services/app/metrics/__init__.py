@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.app.listed_nodes import listed_nodes
+from services.app.listed_nodes import listed_nodes, own_name
 from services.app.metrics import backup, connections, health, memory, model_change, node_states, requests, shared_cache
 from services.app.metrics.standard import ShownPauses, sampled_values
 from services.operations.metrics import Metrics
@@ -49,6 +49,7 @@ def register_foundation(
     metrics.add_part("library", requests.LIBRARY_FAMILIES)
     metrics.add_part("model change", model_change.FAMILIES)
     metrics.add_part("backups", backup.FAMILIES)
+    metrics.add_part("node", node_states.OWN_FAMILIES)
     metrics.add_part("nodes", node_states.FAMILIES)
     metrics.add_part("caches", requests.CACHE_FAMILIES, lambda: requests.caches(foundation.caches, metrics))
     metrics.add_part("shared cache", shared_cache.FAMILIES, lambda: shared_cache.read(foundation.caches))
@@ -74,6 +75,7 @@ def register_platform(platform: Platform, *, count_sessions: Callable[[], int]) 
     metrics.connect_part("budget", lambda: memory.budget(platform.governor))
     metrics.connect_part("usage", lambda: requests.usage(platform.identity))
     metrics.connect_part("alerts", lambda: memory.alerts(platform.webhook))
+    metrics.connect_part("node", lambda: node_states.read_own(own_name(platform)))
     if platform.nodes is not None:
         metrics.connect_part("nodes", lambda: node_states.read(listed_nodes(platform)))
 

@@ -32,6 +32,7 @@ class NodeOut(BaseModel):
     name: str
     own: bool = Field(description="Whether it is the node that was asked")
     state: NodeState
+    drained: bool = Field(description="Somebody has it drained: a front sends it nothing new until it is resumed")
     alive: bool = Field(description="False: it has ended, or its work was taken over")
     silent_seconds: float = Field(description="How long ago it gave the last sign of life")
     version: str
@@ -52,6 +53,7 @@ class NodeOut(BaseModel):
             name=node.name,
             own=node.own,
             state=node.state,
+            drained=bool(node.report.get("drained")),
             alive=node.alive,
             silent_seconds=round(node.silent, 3),
             version=node.version,

@@ -14,6 +14,7 @@ from console.api.permissions import needs, open_to_everybody
 from console.api.problems import Projection
 from console.api.translated import TranslatedRoute
 from console.rules import is_visitor
+from services.app.listed_nodes import is_draining
 from services.app.startup import Ready
 from services.chat.types import BackendStatus
 from services.core.access import is_admin_token
@@ -142,7 +143,7 @@ async def readyz(request: Request, context: Context) -> Response:
         detail = application.stage
         readiness = Readiness((*readiness.checks, Check("start", ok=False, detail=detail)))
     body: dict[str, Any] = readiness.as_dict()
-    if isinstance(state, Ready) and state.services.restarts.draining:
+    if isinstance(state, Ready) and is_draining(state.services):
         body["status"] = "draining"
     if not await _may_see_checks(request, context):
         del body["checks"]

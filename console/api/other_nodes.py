@@ -19,8 +19,14 @@ from services.app.listed_nodes import shared_nodes
 from services.core.actor import Permission
 
 router = APIRouter(route_class=TranslatedRoute, prefix="/api/nodes", tags=["nodes"])
-Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="As `GET /api/nodes` has it; not this node's own")]
+Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="As `GET /api/nodes` has it")]
 _REFUSALS = problem_responses(403, 404, 409)
+
+
+class DrainedOut(BaseModel):
+    """Whether a node is drained. `GET /api/nodes` says so with its next sign of life, `/readyz` at once."""
+
+    drained: bool
 
 
 def _view(target: str, body: type[BaseModel], summary: str) -> None:
@@ -63,6 +69,40 @@ async def restart(number: Number, context: Context, actor: Caller, wanted: Resta
     """Have a node do what `POST /api/restart` does: finish what it has, and be started again."""
     body = (wanted or RestartIn()).model_dump_json().encode()
     return await _asked(context, actor, number, "POST", "/api/restart", body=body)
+
+
+@router.post(
+    "/{number}/drain",
+    dependencies=needs(Permission.OPERATE),
+    summary="Drain a node",
+    response_model=DrainedOut,
+    responses=_REFUSALS,
+)
+async def drain(number: Number, context: Context, actor: Caller) -> DrainedOut | Response:
+    """Have a node, this one or another, say that it is not ready: a front sends it nothing new. Refused for the last
+    one that is ready.
+    """
+    nodes = shared_nodes(context.platform)
+    if number != nodes.membership.number:
+        return await _asked(context, actor, number, "POST", f"/api/nodes/{number}/drain")
+    await context.threads.call(nodes.drain, actor)
+    return DrainedOut(drained=True)
+
+
+@router.delete(
+    "/{number}/drain",
+    dependencies=needs(Permission.OPERATE),
+    summary="Resume a node that was drained",
+    response_model=DrainedOut,
+    responses=_REFUSALS,
+)
+async def resume(number: Number, context: Context, actor: Caller) -> DrainedOut | Response:
+    """Have a node, this one or another, be ready again."""
+    nodes = shared_nodes(context.platform)
+    if number != nodes.membership.number:
+        return await _asked(context, actor, number, "DELETE", f"/api/nodes/{number}/drain")
+    await context.threads.call(nodes.resume, actor)
+    return DrainedOut(drained=False)
 
 
 async def _asked(

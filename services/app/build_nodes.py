@@ -183,6 +183,7 @@ def node_report(platform: Platform) -> Mapping[str, Any]:
         "verdict": platform.memory.detector.verdict.state.value,
         "budget_level": platform.governor.level.name.lower(),
         "restart_phase": platform.restarts.state().phase.value,
+        "drained": platform.nodes is not None and bool(platform.nodes.drained_by),
         **_certificate(platform.settings),
     }
 

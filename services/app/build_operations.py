@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.core.actor import SERVICE
+from services.core.actor import SERVICE, person_name
 from services.core.admission import Admission
 from services.core.events import EventKind, EventSink
 from services.core.i18n import _, gap, joined, plural
@@ -257,11 +257,13 @@ def disk_check(folder: Path, least_mb: int) -> Callable[[], Check]:
     return check
 
 
-def accepting_check(restarts: Restarts) -> Callable[[], Check]:
-    """Return the check of a restart under way: while draining, a front should send people elsewhere."""
+def accepting_check(restarts: Restarts, nodes: Nodes | None) -> Callable[[], Check]:
+    """Return the check of a drain, before a restart or for its own sake: a front should send people elsewhere."""
 
     def check() -> Check:
         draining = restarts.draining
+        if nodes is not None and nodes.drained_by and not draining:
+            return Check(ACCEPTING, ok=False, detail=_("drained by {name}").format(name=person_name(nodes.drained_by)))
         return Check(ACCEPTING, ok=not draining, detail=_("draining for a restart") if draining else _("open"))
 
     return check

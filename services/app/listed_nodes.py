@@ -52,6 +52,11 @@ def shared_nodes(platform: Platform) -> Nodes:
     return platform.nodes
 
 
+def is_draining(platform: Platform) -> bool:
+    """Return whether this process takes nothing new from a front: it restarts, or somebody has it drained."""
+    return platform.restarts.draining or (platform.nodes is not None and bool(platform.nodes.drained_by))
+
+
 def _drains(node: Node) -> bool:
     return node.state is NodeState.READY and node.report.get("restart_phase") in _DRAINING
 

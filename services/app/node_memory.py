@@ -84,6 +84,14 @@ class OtherNode:
 
         self._ask("POST", "/api/restart", json.dumps({"reason": reason}).encode())
 
+    def drain(self) -> None:
+        """Have it drained."""
+        self._ask("POST", f"/api/nodes/{self._number}/drain")
+
+    def resume(self) -> None:
+        """Have it be ready again."""
+        self._ask("DELETE", f"/api/nodes/{self._number}/drain")
+
     def _ask(self, method: str, target: str, body: bytes = b"") -> dict[str, Any]:
         answer = self._nodes.ask(self._actor, self._number, method, target, body=body)
         told = answer.json()

@@ -199,7 +199,7 @@ def open_platform(
     connect_platform(platform)
     watch_database(database, memory, reporter, base.health)
     watch_copies(settings, clock, database, upgrade, memory=memory, reporter=reporter)
-    base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts))
+    base.health.set_check(build_operations.ACCEPTING, build_operations.accepting_check(restarts, nodes))
     metrics.register_platform(platform, count_sessions=hooks.sessions)
     return platform
 

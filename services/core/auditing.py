@@ -57,6 +57,8 @@ class Action(StrEnum):
     EXPERIMENT_CHANGED = "experiment_changed"
     REQUEST_CANCELLED = "request_cancelled"
     RESTART_REQUESTED = "restart_requested"
+    NODE_DRAINED = "node_drained"
+    NODE_RESUMED = "node_resumed"
     NODE_TAKEN_OVER = "node_taken_over"
     NODE_FORGOTTEN = "node_forgotten"
     ALERT_TESTED = "alert_tested"

@@ -93,7 +93,16 @@ class Membership:
 
     def set_state(self, state: NodeState) -> None:
         """Tell the others how far this node is, with the next heartbeat."""
-        self._state = state
+        with self._changing:
+            self._state = state
+
+    def change_state(self, before: NodeState, after: NodeState) -> bool:
+        """Set the state where it is `before`; return whether it was."""
+        with self._changing:
+            if self._state is not before:
+                return False
+            self._state = after
+            return True
 
     def agree(self, what: str, value: str) -> None:
         """Add to what all nodes must have alike.

@@ -9,7 +9,7 @@ from services.core.actor import Actor, Permission
 from services.core.auditing import Action, Target, TargetKind, current_origin
 from services.core.database import Database
 from services.core.errors import ConflictError, NotFoundError
-from services.core.events import EventSink
+from services.core.events import EventKind, EventSink
 from services.core.i18n import _, language
 from services.core.languages import language_tag
 from services.nodes.follower import Follower
@@ -36,6 +36,7 @@ class Nodes:
         """
         self._store = store
         self._reporter: EventSink | None = None
+        self._drained_by = ""
         self.membership = membership
         joined = membership.join()
         self.follower = Follower(database, after=joined)
@@ -90,6 +91,50 @@ class Nodes:
     def set_state(self, state: NodeState) -> None:
         """Tell the others how far this node is."""
         self.membership.set_state(state)
+
+    @property
+    def drained_by(self) -> str:
+        """Who has this node drained, "" for nobody."""
+        return self._drained_by
+
+    def drain(self, actor: Actor) -> None:
+        """Have this node say that it is not ready, so that a front sends it nothing new; what it gets it still does.
+
+        Raises:
+            ForbiddenError: `actor` is no administrator.
+            ConflictError: no other node is ready, or this one is not.
+            UnavailableError: the database does not answer.
+        """
+        actor.require(Permission.OPERATE, _("Drain"))
+        if self._drained_by:
+            return
+        if not self.membership.change_state(NodeState.READY, NodeState.DRAINING):
+            raise ConflictError(_("This node is starting or restarting; nothing was changed."), _("Wait for it."))
+        drained = False
+        try:
+            drained = self._store.drain(self.membership.number, self.membership.epoch)
+        finally:
+            if not drained:
+                self.membership.change_state(NodeState.DRAINING, NodeState.READY)
+        if not drained:
+            raise ConflictError(
+                _("No other node is ready: nobody would answer. Nothing was changed."),
+                _("Start another one first, or resume one that is drained."),
+            )
+        self._drained_by = actor.name
+        self._audit_own(actor, Action.NODE_DRAINED, _("drained: a front sends it nothing new until it is resumed"))
+
+    def resume(self, actor: Actor) -> None:
+        """Have this node be ready again.
+
+        Raises:
+            ForbiddenError: `actor` is no administrator.
+        """
+        actor.require(Permission.OPERATE, _("Resume"))
+        if self._drained_by:
+            self._drained_by = ""
+            self.membership.change_state(NodeState.DRAINING, NodeState.READY)
+            self._audit_own(actor, Action.NODE_RESUMED, _("resumed: a front sends it people again"))
 
     def take_over(self, actor: Actor, number: int) -> Node:
         """Take over a node's work: one that is silent, or that works but is to be shut out.
@@ -184,6 +229,11 @@ class Nodes:
         if not found:
             raise NotFoundError(_("There is no such node."), _("Choose one of the list."))
         return found[0]
+
+    def _audit_own(self, actor: Actor, action: Action, detail: str) -> None:
+        if self._reporter is not None:
+            self._reporter.action(actor.name, EventKind.NODE, detail)
+            self._reporter.audit(actor, action, Target(TargetKind.NODE, self.name))
 
     def _audit(self, actor: Actor, action: Action, node: Node) -> None:
         if self._reporter is not None:

@@ -56,6 +56,7 @@ _PAGE_PICTURES = "`GET /api/documents/{document_id}/pages/{page}`"
 _NODES = "`GET /api/nodes`, `POST /api/nodes/{number}/take-over`, `DELETE /api/nodes/{number}`"
 _SHARED_CACHE = "`GET /api/caches/shared`"
 _OTHER_NODES = "`GET /api/nodes/{number}/memory`,"
+_DRAIN = "`POST /api/nodes/{number}/drain` and `DELETE"
 _REREAD = "by `POST /api/documents/{document_id}/reread` (a job of the kind `reread`)"
 STATED = {
     "PUT /api/conversations/{conversation_id}/messages/{message_id}/feedback": _FEEDBACK,
@@ -133,6 +134,8 @@ STATED = {
     "GET /api/nodes/{number}/budget": _OTHER_NODES,
     "GET /api/nodes/{number}/collector": _OTHER_NODES,
     "POST /api/nodes/{number}/restart": _OTHER_NODES,
+    "POST /api/nodes/{number}/drain": _DRAIN,
+    "DELETE /api/nodes/{number}/drain": _DRAIN,
     "GET /api/backups": _BACKUPS,
     "POST /api/backups": _BACKUPS,
     "POST /api/backups/verification": _BACKUPS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -130,6 +131,30 @@ def test_a_node_that_nobody_starts_again_refuses_its_restart(pair: Pair) -> None
     refused = httpx.post(address, headers=token, verify=pair.two.trusted or True, trust_env=False)
     assert refused.status_code == 409, refused.text
     assert "not stopped" in refused.json()["detail"]
+
+
+def test_a_node_is_drained_and_resumed_from_another_one(pair: Pair) -> None:
+    """A machine could not be serviced without somebody at it, and nobody could tell who took the node out."""
+
+    def listed() -> dict[str, Any]:
+        found = browser.get("/api/nodes").raise_for_status().json()["nodes"]
+        return next(each for each in found if each["number"] == pair.number)
+
+    with pair.team.browser("ole") as browser, pair.team.browser("ada") as admin:
+        assert browser.post(f"/api/nodes/{pair.number}/drain").raise_for_status().json() == {"drained": True}
+        answer = pair.two.client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (503, "draining")
+        eventually(lambda: listed()["state"] == "draining", what="the state in the list")
+        assert listed()["drained"]
+        last = browser.post(f"/api/nodes/{numbers(pair.team)['one']}/drain")
+        assert last.status_code == 409
+        assert "No other node is ready" in last.json()["detail"]
+        assert browser.delete(f"/api/nodes/{pair.number}/drain").raise_for_status().json() == {"drained": False}
+        assert pair.two.client.get("/readyz").status_code == 200
+        eventually(lambda: listed()["state"] == "ready" and not listed()["drained"], what="ready in the list")
+        for action in ("node_drained", "node_resumed"):
+            found = admin.get("/api/audit", params={"action": action}).raise_for_status().json()["records"]
+            assert [(each["actor"], each["way"], each["target_id"]) for each in found] == [("ole", "node", "two")]
 
 
 def test_a_node_is_restarted_from_another_one(pair: Pair) -> None:

@@ -62,6 +62,12 @@ class Listed:
             raise self.refusal
         return self.answer
 
+    def drain(self, _actor: Actor) -> None:
+        self.done.append(("drain", 0))
+
+    def resume(self, _actor: Actor) -> None:
+        self.done.append(("resume", 0))
+
     def forget(self, _actor: Actor, number: int) -> None:
         self.done.append(("forget", number))
         raise ConflictError("It works again; nothing was changed.")
@@ -126,7 +132,8 @@ def test_each_state_has_its_words_and_colour(app: AppTest, show: Show) -> None:
     assert "Last sign of life 1 h ago" in shown(app)
     keys = {str(button.key) for button in app.button if str(button.key).startswith("node-")}
     works = {f"node-{action}-{n}" for action in ("take-over", "restart") for n in (2, 3, 4)}
-    assert keys == works | {"node-forget-5", "node-forget-6"}
+    ready = {"node-drain-1", "node-drain-4"}
+    assert keys == works | ready | {"node-forget-5", "node-forget-6"}
 
 
 def test_a_node_is_described_in_words(app: AppTest, show: Show) -> None:
@@ -183,6 +190,25 @@ def test_a_restart_says_what_follows_and_asks_first(app: AppTest, show: Show) ->
     app.button(key="node-restart-2").click().run()
     app.button(key=Key.CONFIRM).click().run()
     assert "It was not stopped" in str([error.proto for error in app.error])
+
+
+def test_any_node_is_drained_and_resumed(app: AppTest, show: Show) -> None:
+    """A node that was drained would have no way back, or the wrong one of two would be drained."""
+    drained = {**REPORT, "drained": True}
+    listed = show(
+        node(1, "alder", own=True),
+        node(2, "birch"),
+        node(3, "cedar", NodeState.DRAINING, report=drained),
+        node(4, "elm"),
+    )
+    assert ":orange-badge[Drained]" in badge(app, "cedar")
+    for key in ("node-drain-1", "node-drain-2"):
+        app.button(key=key).click().run()
+        assert "sends people to the other nodes" in shown(app)
+        app.button(key=Key.CONFIRM).click().run()
+    app.button(key="node-resume-3").click().run()
+    assert not app.exception
+    assert listed.done == [("drain", 0), ("POST /api/nodes/2/drain", 2), ("DELETE /api/nodes/3/drain", 3)]
 
 
 def test_a_refusal_is_told(app: AppTest, show: Show) -> None:

@@ -46,6 +46,8 @@ def action_label(action: str) -> str:
         Action.EXPERIMENT_CHANGED: _("Experiment changed"),
         Action.REQUEST_CANCELLED: _("Request cancelled"),
         Action.RESTART_REQUESTED: _("Restart requested"),
+        Action.NODE_DRAINED: _("Node drained"),
+        Action.NODE_RESUMED: _("Node resumed"),
         Action.NODE_TAKEN_OVER: _("Node taken over"),
         Action.NODE_FORGOTTEN: _("Node forgotten"),
         Action.ALERT_TESTED: _("Alert tested"),

@@ -1,17 +1,21 @@
-"""What an operator does about another node: taking it over, forgetting it. Both say before what follows."""
+"""What an operator does about a node: drain, restart, take over, forget. Each says before what follows."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from console.ui.current_actor import page_actor
+from console.ui.session_state import notify
 from console.ui.shared.dialogs import confirm
 from console.ui.shared.formatting import shorten
 from services.app.container import Services
 from services.app.listed_nodes import shared_nodes
 from services.core.i18n import _
 from services.nodes.types import Node
+
+if TYPE_CHECKING:
+    from services.app.node_memory import OtherNode
 
 _LONGEST = 60
 
@@ -44,6 +48,29 @@ def confirm_restart(services: Services, node: Node) -> NoReturn:
     )
 
 
+def confirm_drain(services: Services, node: Node) -> NoReturn:
+    """Ask, then have a node drained."""
+    confirm(
+        _("Drain the node {name}?").format(name=shorten(node.name, _LONGEST)),
+        (
+            _("It says that it is not ready: within seconds a front sends people to the other nodes."),
+            _("What is open there goes on: answers, uploads, the reading of files. It follows what others change."),
+        ),
+        _("Drain"),
+        partial(_drain, services, node),
+        undone_by=_("Resume puts it back."),
+    )
+
+
+def resume(services: Services, node: Node) -> None:
+    """Have a node that was drained be ready again."""
+    if node.own:
+        shared_nodes(services).resume(page_actor(services))
+    else:
+        _other(services, node).resume()
+    notify(_("The node {name} is ready again.").format(name=shorten(node.name, _LONGEST)))
+
+
 def confirm_forgetting(services: Services, node: Node) -> NoReturn:
     """Ask, then forget a node that has ended."""
     confirm(
@@ -62,11 +89,22 @@ def _take_over(services: Services, node: Node) -> str:
     return _("The node {name} was taken over.").format(name=shorten(node.name, _LONGEST))
 
 
-def _restart(services: Services, node: Node) -> str:
+def _other(services: Services, node: Node) -> OtherNode:
     from services.app.node_memory import OtherNode  # a process that is alone never needs it
 
-    other = OtherNode(shared_nodes(services), page_actor(services), node.number)
-    other.restart(_("requested on the page Nodes"))
+    return OtherNode(shared_nodes(services), page_actor(services), node.number)
+
+
+def _drain(services: Services, node: Node) -> str:
+    if node.own:
+        shared_nodes(services).drain(page_actor(services))
+    else:
+        _other(services, node).drain()
+    return _("The node {name} is drained.").format(name=shorten(node.name, _LONGEST))
+
+
+def _restart(services: Services, node: Node) -> str:
+    _other(services, node).restart(_("requested on the page Nodes"))
     return _("The node {name} restarts when it has finished what it has.").format(name=shorten(node.name, _LONGEST))
 
 

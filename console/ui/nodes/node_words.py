@@ -46,10 +46,17 @@ def is_silent(node: Node) -> bool:
     return node.silent > SILENT_SECONDS
 
 
+def is_drained(node: Node) -> bool:
+    """Return whether somebody has a node drained."""
+    return bool(node.report.get("drained"))
+
+
 def state_text(node: Node) -> str:
     """Return the state of a node."""
     if node.alive and is_silent(node):
         return _("Silent")
+    if node.alive and is_drained(node):
+        return _("Drained")
     return {
         NodeState.STARTING: _("Starting"),
         NodeState.READY: _("Ready"),

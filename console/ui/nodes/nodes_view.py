@@ -7,11 +7,18 @@ import streamlit as st
 from console.navigation import PageName, page
 from console.ui.current_actor import disabled_reason
 from console.ui.error_boundary import guarded, rerun_for_notices
-from console.ui.nodes.node_actions import confirm_forgetting, confirm_restart, confirm_take_over
+from console.ui.nodes.node_actions import (
+    confirm_drain,
+    confirm_forgetting,
+    confirm_restart,
+    confirm_take_over,
+    resume,
+)
 from console.ui.nodes.node_words import (
     budget_text,
     condition,
     course_text,
+    is_drained,
     lag_text,
     lease_text,
     memory_text,
@@ -25,7 +32,7 @@ from console.ui.shared.heartbeat import heartbeat
 from services.app.container import Services
 from services.app.listed_nodes import listed_nodes
 from services.core.i18n import _
-from services.nodes.types import Node
+from services.nodes.types import Node, NodeState
 
 _PERIOD_SECONDS = 2.0
 
@@ -74,28 +81,33 @@ def _card(services: Services, node: Node) -> None:
 
 def _actions(services: Services, node: Node) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right", width="content"):
+        if not node.alive:
+            if _button(services, _("Forget"), f"node-forget-{node.number}"):
+                confirm_forgetting(services, node)
+            return
+        if not node.own:
+            st.page_link(
+                page(PageName.MEMORY),
+                label=_("Memory"),
+                icon=":material/memory:",
+                query_params={Query.NODE.value: node.name},
+            )
+            own_pages_link(services, node, PageName.NODES)
+        if is_drained(node):
+            if _button(services, _("Resume"), f"node-resume-{node.number}"):
+                resume(services, node)
+                st.rerun(scope="fragment")
+        elif node.state is NodeState.READY and _button(services, _("Drain"), f"node-drain-{node.number}"):
+            confirm_drain(services, node)
         if node.own:
             st.page_link(page(PageName.BUDGET), label=_("Restart this node"), icon=":material/restart_alt:")
             return
-        why = disabled_reason(services)
-        if not node.alive:
-            if st.button(
-                _("Forget"), key=f"node-forget-{node.number}", type="tertiary", disabled=why is not None, help=why
-            ):
-                confirm_forgetting(services, node)
-            return
-        st.page_link(
-            page(PageName.MEMORY),
-            label=_("Memory"),
-            icon=":material/memory:",
-            query_params={Query.NODE.value: node.name},
-        )
-        own_pages_link(services, node, PageName.NODES)
-        if st.button(
-            _("Restart"), key=f"node-restart-{node.number}", type="tertiary", disabled=why is not None, help=why
-        ):
+        if _button(services, _("Restart"), f"node-restart-{node.number}"):
             confirm_restart(services, node)
-        if st.button(
-            _("Take over"), key=f"node-take-over-{node.number}", type="tertiary", disabled=why is not None, help=why
-        ):
+        if _button(services, _("Take over"), f"node-take-over-{node.number}"):
             confirm_take_over(services, node)
+
+
+def _button(services: Services, label: str, key: str) -> bool:
+    why = disabled_reason(services)
+    return st.button(label, key=key, type="tertiary", disabled=why is not None, help=why)

@@ -89,6 +89,22 @@ class NodeStore:
         with self._database.aside() as connection:
             return bool(connection.execute(query.values(**values)).rowcount)
 
+    def drain(self, number: int, epoch: int) -> bool:
+        """Say that the node is drained; False: no other one is ready, and it is not. No two at once are the last one.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        others = sa.select(sa.func.count()).where(
+            nodes.c.id != number, nodes.c.state == NodeState.READY, _SILENT <= SILENT_SECONDS
+        )
+        with self._database.write() as connection:
+            if not connection.scalar(others):
+                return False
+            query = nodes.update().where(nodes.c.id == number, nodes.c.epoch == epoch)
+            connection.execute(query.values(state=NodeState.DRAINING))
+            return True
+
     def leave(self, number: int, epoch: int) -> None:
         """Say that the node has ended, and what it did is free."""
         with self._database.write() as connection:

@@ -95,3 +95,13 @@ def test_past_the_proxy_nobody_comes() -> None:
     for peer in ("10.0.0.7", "127.0.0.1", "::1"):
         assert passed_on(peer, {}, proxies_only=True)["client"] == (peer, 1)
     assert passed_on("203.0.113.9", {}, proxies_only=True, path="/healthz")["client"] == ("203.0.113.9", 1)
+
+
+def test_other_nodes_may_come_past_the_proxy() -> None:
+    """The memory of a node behind a proxy could not be seen at another node; the door checks what they bring."""
+    token = {"Authorization": "Millpond-Node e30.00"}
+    assert passed_on("203.0.113.9", token, proxies_only=True)["client"] == ("203.0.113.9", 1)
+    said = passed_on("203.0.113.9", {**token, "X-Forwarded-For": "10.0.0.7"}, proxies_only=True)
+    assert said["client"] == ("203.0.113.9", 1)
+    for other in ("Bearer e30.00", "Millpond-Node", "Millpond-Nodes e30.00"):
+        assert passed_on("203.0.113.9", {"Authorization": other}, proxies_only=True)["status"] == 403

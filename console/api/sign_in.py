@@ -19,7 +19,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from console.api.context import ACTOR
-from console.api.half_signed_in import HalfSignedIn
 from console.api.middleware import cookies
 from console.api.middleware.cross_site import cookie_fault
 from console.api.middleware.paths import OIDC_CALLBACK, OIDC_LINK, OIDC_START, SIGN_IN, SIGN_OUT
@@ -39,9 +38,10 @@ from console.api.sign_in_page import (
 )
 from services.app.container import Platform
 from services.core.actor import Actor
-from services.core.errors import BadInputError, BusyError, ForbiddenError, MillpondError, UnauthorizedError
+from services.core.errors import BadInputError, BusyError, ForbiddenError, MillpondError
 from services.core.i18n import _
-from services.identity.identity import SecondFactorNeededError
+from services.identity.identity import Identity
+from services.identity.sign_in_errors import SecondFactorNeededError, SignInOverError
 from services.identity.types import SignedIn
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,6 @@ class SignIn:
     ) -> None:
         self._platform = platform
         self._provider = provider
-        self._half = HalfSignedIn()
         self._limiter: CapacityLimiter | None = None
 
     def routes(self) -> list[BaseRoute]:
@@ -134,42 +133,32 @@ class SignIn:
 
     async def _with_password(self, request: Request, form: SignInForm, password: str) -> Response:
         try:
-            signed_in = await self._check(request, form.name, password, "")
-        except SecondFactorNeededError:
-            step = self._half.begin(form.name, password)
-            return self._page(request, SignInForm(form.place, step=step))
+            signed_in = await self._run(request, lambda identity: partial(identity.sign_in, form.name, password))
+        except SecondFactorNeededError as needed:
+            return self._page(request, SignInForm(form.place, step=needed.step))
         except MillpondError as error:
             shown = SignInForm(form.place, form.name, notice=_notice(error))
             return self._page(request, shown, status=_status(error), retry=_retry(error))
         return await self._enter(request, signed_in, form.place)
 
     async def _with_code(self, request: Request, form: SignInForm, step: str, code: str) -> Response:
-        known = self._half.find(step)
-        if known is None:
-            error = UnauthorizedError(_("That took too long, or there were too many wrong codes."), _("Start again."))
-            return self._page(request, SignInForm(form.place, notice=_notice(error)), status=401)
-        name, password = known
         try:
-            signed_in = await self._check(request, name, password, code.strip() or "-")
+            signed_in = await self._run(request, lambda identity: partial(identity.continue_sign_in, step, code))
         except MillpondError as error:
-            if isinstance(error, UnauthorizedError):
-                self._half.failed(step)
-            shown = SignInForm(form.place, step=step, notice=_notice(error))
+            again = "" if isinstance(error, SignInOverError) else step
+            shown = SignInForm(form.place, step=again, notice=_notice(error))
             return self._page(request, shown, status=_status(error), retry=_retry(error))
-        self._half.end(step)
         return await self._enter(request, signed_in, form.place)
 
-    async def _check(self, request: Request, name: str, password: str, code: str) -> SignedIn:
+    async def _run(self, request: Request, chosen: Callable[[Identity], partial[SignedIn]]) -> SignedIn:
+        """Run a sign-in in a thread, with what the browser says of itself."""
         platform = self._platform()
         if platform is None:
             raise BusyError(_("Millpond is still starting."), _("Try again in a moment."))
         if self._limiter is None:
             self._limiter = CapacityLimiter(_AT_ONCE)
         call = partial(
-            platform.identity.sign_in,
-            name,
-            password,
-            code,
+            chosen(platform.identity),
             address=request.client.host if request.client else "",
             device=request.headers.get("user-agent", "")[:500],
             known_device=cookies.known_device(request.scope),

@@ -31,7 +31,8 @@ def open_database(
 
     Raises:
         BadInputError: vectors are to be searched in a database that cannot do it.
-        ConflictError: a newer version has written it, or another process uses it; nothing was changed.
+        ConflictError: a newer version has written it, another process uses it, or nodes that work on it are too old;
+            nothing was changed.
         DamagedError: it is damaged; nothing was changed.
         StorageError: it cannot be opened, copied or migrated; it is as it was.
     """
@@ -39,7 +40,10 @@ def open_database(
     database = Database(settings.effective_database_url, checked=True, replicated=settings.database_replicated)
     closing.callback(database.close)
     database.hold(alone=alone)
-    upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")))
+    beside = None
+    if database.shared and not alone:
+        from services.nodes.store.schema_check import require_nodes_go_on as beside
+    upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")), beside=beside)
     if settings.vector_search == "database":
         from services.knowledge.store.pgvector import require_pgvector
 

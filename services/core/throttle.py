@@ -67,31 +67,28 @@ class SignInThrottle:
             self._failures.move_to_end(key)
             while len(self._failures) > self._most:
                 self._failures.popitem(last=False)
-            return self._delay(known.count)
+            return delay_after(known.count, self._free, first=self._first, longest=self._longest)
 
     def delay(self, key: str) -> float:
         """Return for how many seconds the answer to the next failure would be held back."""
         with self._lock:
             known = self._failures.get(key)
             forgotten = known is None or self._monotonic() - known.last >= self._forget
-            return self._delay(1 if known is None or forgotten else known.count + 1)
-
-    def has_failures(self, key: str) -> bool:
-        """Return whether a key has failed of late."""
-        with self._lock:
-            known = self._failures.get(key)
-            return known is not None and self._monotonic() - known.last < self._forget
+            count = 1 if known is None or forgotten else known.count + 1
+            return delay_after(count, self._free, first=self._first, longest=self._longest)
 
     def succeeded(self, key: str) -> None:
         """Forget the failures of a key."""
         with self._lock:
             self._failures.pop(key, None)
 
-    def _delay(self, count: int) -> float:
-        beyond = count - self._free
-        if beyond <= 0:
-            return 0.0
-        return min(self._longest, self._first * 2.0 ** min(beyond - 1, 30))
+
+def delay_after(failures: int, free: int, *, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> float:
+    """Return for how many seconds the answer after so many failures is held back; the first `free` cost nothing."""
+    beyond = failures - free
+    if beyond <= 0:
+        return 0.0
+    return min(longest, first * 2.0 ** min(beyond - 1, 30))
 
 
 def address_key(address: str) -> str:

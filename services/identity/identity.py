@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,13 +18,14 @@ from services.core.memory_report import MemoryReport
 from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
 from services.identity.accounts import Accounts
-from services.identity.attempts import Attempts, SlowedDownError
+from services.identity.attempts import Attempts, SlowedDownError, Turn
 from services.identity.change_lock import ChangeLock
 from services.identity.devices import KnownDevices, device_words
 from services.identity.directory import Directory, Known
+from services.identity.failures import Failures, OwnFailures
 from services.identity.ground import IdentityGround
 from services.identity.groups import Groups
-from services.identity.kept_key import KeptKey
+from services.identity.kept_key import key_of_nodes
 from services.identity.links import ProviderLinks
 from services.identity.name_rules import name_key
 from services.identity.own_account import OwnAccount
@@ -34,6 +34,14 @@ from services.identity.revocations import Revocations
 from services.identity.second_factor import SecondFactors
 from services.identity.sessions import SessionLimits, Sessions, session_name
 from services.identity.sharing import Sharing
+from services.identity.sign_in_errors import (
+    SecondFactorNeededError,
+    SignInOverError,
+    disabled,
+    wrong_code,
+    wrong_password,
+)
+from services.identity.sign_in_steps import SignInSteps
 from services.identity.store.grants import GrantStore
 from services.identity.store.people import Credentials, PeopleStore
 from services.identity.store.sessions import StoredSession
@@ -44,11 +52,9 @@ from services.identity.usage import Usage
 
 LOCAL = "local"  # the name of whoever uses the machine itself
 _FLOW_KEY = "identity: key of sign-ins at the provider"
+_FAILURE_KEY = "identity: key of the hashes of failed sign-ins"
+_STEP_KEY = "identity: key of sign-ins between password and code"
 _LONGEST_NAME = 400  # what is longer belongs to nobody, and need not be normalized
-
-
-class SecondFactorNeededError(UnauthorizedError):
-    """The password is right, and this account has a second factor: its code is needed, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +100,13 @@ class Identity:
         ground = self._ground = IdentityGround(
             people, grants, self.directory, self._hasher, audit, self._revocations, now, self.changing
         )
-        self._attempts = Attempts(monotonic)
+        failures = self._failures = _counted(database, preferences, monotonic)
+        self._steps = SignInSteps(key_of_nodes(database, preferences, _STEP_KEY), failures, now)
         self._devices = KnownDevices(preferences)
         self._factors = SecondFactors(people, box, now)
         self.sharing = Sharing(ground, new_collections=rules.new_collections, collections=collections)
         self.sessions = Sessions(database, ground, rules.session_limits)
+        self._attempts = Attempts(monotonic, failures, self.sessions.places)
         self.tokens = ApiTokens(database, ground)
         self.groups = Groups(ground)
         self.usage = Usage(database, now)
@@ -107,8 +115,6 @@ class Identity:
             ground, self.sessions, self.tokens, before_first=self.sharing.share_everything, providers=rules.providers
         )
         self.account = OwnAccount(ground, self.sessions, self._factors, self._attempts)
-        for person_id, address in self.sessions.known_places():
-            self._attempts.remember(person_id, address)
 
     @property
     def open_mode(self) -> bool:
@@ -187,32 +193,46 @@ class Identity:
             SecondFactorNeededError: the password is right, a code is needed.
             SlowedDownError: there were many failures.
             BusyError: too many sign in at this moment.
+            UnavailableError: the database does not answer.
         """
         key = name_key(name[:_LONGEST_NAME])
         credentials = self._people.credentials(key)
         person_id = credentials.person_id if credentials is not None else None
-        attempt = _Attempt(key, address, person_id, self._devices.device(known_device, person_id))
-        self._attempts.require_turn(key, address, person_id=person_id, device=attempt.device)
-        favoured = not self._attempts.has_failed(address) or self._attempts.knows(person_id, address, attempt.device)
+        known = self._devices.device(known_device, person_id)
+        turn = self._attempts.require_turn(key, address, person_id=person_id, device=known)
         stored = credentials.password if credentials is not None else None
-        right = self._hasher.verify(stored, password, favoured=favoured)
+        right = self._hasher.verify(stored, password, favoured=turn.favoured)
         if credentials is None or not right:
-            raise self._failure(attempt, _("wrong password"), _wrong_password())
+            raise self._failure(turn, person_id, _("wrong password"), wrong_password())
         if credentials.disabled:
-            raise self._failure(attempt, _("the account is disabled"), _disabled())
+            raise self._failure(turn, person_id, _("the account is disabled"), disabled())
         if credentials.totp_secret is not None:
             if not code.strip():
-                raise SecondFactorNeededError(
-                    _("A code of your second factor is needed."),
-                    _("Enter the one that your authenticator shows, or a recovery code."),
-                )
+                raise SecondFactorNeededError(self._steps.begin(name, password))
             if not self._factors.accepts(credentials, code):
-                raise self._failure(attempt, _("wrong code"), _wrong_code())
-        self._attempts.succeeded(key, address, person_id=credentials.person_id, device=attempt.device)
+                raise self._failure(turn, person_id, _("wrong code"), wrong_code())
+        self._attempts.succeeded(turn)
+        self._attempts.remember(credentials.person_id, address)
         self._rehash(credentials, password)
         return self.open_session(
             credentials.person_id, way=SignInWay.PASSWORD, address=address, device=device, known_device=known_device
         )
+
+    def continue_sign_in(self, step: str, code: str, *, address: str, device: str, known_device: str = "") -> SignedIn:
+        """Open a session with what `SecondFactorNeededError` brought, at whichever node; arguments as for `sign_in`.
+
+        Raises:
+            SignInOverError: that took too long, or there were too many wrong codes.
+            UnauthorizedError: as for `sign_in`, and whatever else that raises.
+        """
+        known = self._steps.find(step)
+        if known is None:
+            raise SignInOverError(_("That took too long, or there were too many wrong codes."), _("Start again."))
+        try:
+            return self.sign_in(*known, code.strip() or "-", address=address, device=device, known_device=known_device)
+        except UnauthorizedError:
+            self._steps.failed(step)
+            raise
 
     def open_session(
         self, person_id: int, *, way: SignInWay, address: str, device: str, known_device: str = ""
@@ -231,7 +251,7 @@ class Identity:
         actor = self.by_session(token)
         if actor is None:
             self.sessions.sign_out(session_name(session))
-            raise _disabled()
+            raise disabled()
         self._ground.audit.audit(actor, Action.SIGN_IN, _target(person), detail=joined((way.value, words), ", "))
         proof = known_device if self._devices.device(known_device, person_id) else self._devices.prove(person_id)
         return SignedIn(token, actor, self.sessions.expires(session), proof)
@@ -262,6 +282,8 @@ class Identity:
         self.sessions.write_times()
         self.tokens.write_times()
         self.usage.write()
+        self._failures.delete_old()
+        self._factors.delete_old()
         self._revocations.write_untold()
 
     def flow_key(self) -> bytes:
@@ -270,9 +292,7 @@ class Identity:
         Raises:
             StorageError: it cannot be stored.
         """
-        if not self._database.node:
-            return secrets.token_bytes(32)
-        return KeptKey(self._preferences, _FLOW_KEY).read()
+        return key_of_nodes(self._database, self._preferences, _FLOW_KEY)()
 
     def follow_revoked(self, told: Sequence[Mapping[str, Any]]) -> None:
         """End at this node what ended at others (`Topic.REVOKED`); nobody else is told."""
@@ -314,7 +334,7 @@ class Identity:
     def _enabled(self, person_id: int) -> Known:
         person = self.directory.person(person_id)
         if person is None or person.disabled:
-            raise _disabled()
+            raise disabled()
         return person
 
     def _actor(self, person: Known, session_id: str, scopes: frozenset[Permission] | None = None) -> Actor:
@@ -331,13 +351,13 @@ class Identity:
             session_id=session_id,
         )
 
-    def _failure(self, attempt: _Attempt, reason: str, error: UnauthorizedError) -> UnauthorizedError:
+    def _failure(self, turn: Turn, person_id: int | None, reason: str, error: UnauthorizedError) -> UnauthorizedError:
         """Record a sign-in that failed, and return the error.
 
         A name that does not exist is not recorded: it may be a password that was typed into the wrong field.
         """
-        self._attempts.failed(attempt.account, attempt.address, device=attempt.device)
-        person = self.directory.person(attempt.person_id) if attempt.person_id is not None else None
+        self._attempts.failed(turn)
+        person = self.directory.person(person_id) if person_id is not None else None
         self._ground.audit.audit(
             NOBODY,
             Action.SIGN_IN_FAILED,
@@ -354,26 +374,13 @@ class Identity:
                 self._people.update(credentials.person_id, password=self._hasher.hash(password))
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """An attempt to sign in. `account`: the name as it counts; `device`: a known one of that person, "" for none."""
+def _counted(database: Database, preferences: Preferences, monotonic: Callable[[], float]) -> Failures:
+    """Return where failures are counted: by several nodes together, else in this process."""
+    if not database.node:
+        return OwnFailures(monotonic)
+    from services.identity.store.shared_failures import SharedFailures
 
-    account: str
-    address: str
-    person_id: int | None
-    device: str
-
-
-def _disabled() -> UnauthorizedError:
-    return UnauthorizedError(_("This account is disabled."), _("Ask an administrator."))
-
-
-def _wrong_password() -> UnauthorizedError:
-    return UnauthorizedError(_("Name or password is wrong."), _("Check both; capitals count in the password alone."))
-
-
-def _wrong_code() -> UnauthorizedError:
-    return UnauthorizedError(_("This code is wrong, or was used already."), _("Wait for the next one, then enter it."))
+    return SharedFailures(database, key_of_nodes(database, preferences, _FAILURE_KEY))
 
 
 def _digestible(token: str) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
+from services.core.database import Database
 from services.core.preferences import Preferences
 
 _BYTES = 32
@@ -29,3 +31,11 @@ class KeptKey:
                 stored = self._preferences.get_or_set(self._name, {"key": secrets.token_hex(_BYTES)})
             self._key = bytes.fromhex(stored["key"])
         return self._key
+
+
+def key_of_nodes(database: Database, preferences: Preferences, name: str) -> Callable[[], bytes]:
+    """Return what returns a key: at several nodes the same, else this process's own, which ends with it."""
+    if database.node:
+        return KeptKey(preferences, name).read
+    own = secrets.token_bytes(_BYTES)
+    return lambda: own

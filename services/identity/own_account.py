@@ -113,11 +113,11 @@ class OwnAccount:
         if credentials is None or credentials.password is None:
             return
         own = f"own account {person.id}"  # what others do to the account elsewhere does not matter here
-        self._attempts.require_turn(own, own, person_id=None)
+        turn = self._attempts.require_turn(own, own, person_id=None)
         if self._ground.hasher.verify(credentials.password, password):
-            self._attempts.succeeded(own, own, person_id=person.id)
+            self._attempts.succeeded(turn)
             return
-        self._attempts.failed(own, own)
+        self._attempts.failed(turn)
         raise BadInputError(_("This is not your current password; nothing was changed."), _("Enter it once more."))
 
     def _record(self, actor: Actor, person: Person, action: Action, detail: str = "") -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 from services.core.errors import BadInputError, ConflictError
@@ -15,30 +13,23 @@ from services.identity.totp import TotpSetup, matching_step, new_setup
 
 CODES = 10
 _SETUP_SECONDS = 900.0
-_MOST_SETUPS = 1000
 
 
 class SecondFactors:
     """Sets second factors up and checks codes; each code is accepted once. Thread-safe.
 
-    A set-up that is not confirmed yet is in memory: it is confirmed at the node where it was begun.
+    A set-up that is not confirmed yet is stored, encrypted: any node can confirm it.
     """
 
     def __init__(self, people: PeopleStore, box: SecretBox, now: Callable[[], float]) -> None:
         self._people = people
         self._box = box
         self._now = now
-        self._lock = threading.Lock()
-        self._setups: OrderedDict[int, tuple[str, float]] = OrderedDict()  # secret and when, not confirmed yet
 
     def begin(self, person_id: int, name: str) -> TotpSetup:
-        """Return a new secret, which counts once `confirm` got a code of it."""
+        """Return a new secret, which counts once `confirm` got a code of it; errors as for `SecretBox.seal`."""
         setup = new_setup(name)
-        with self._lock:
-            self._setups[person_id] = setup.secret, self._now()
-            self._setups.move_to_end(person_id)
-            while len(self._setups) > _MOST_SETUPS:
-                self._setups.popitem(last=False)
+        self._people.begin_second_factor(person_id, self._box.seal(_begun(person_id), setup.secret), self._now())
         return setup
 
     def confirm(self, person_id: int, code: str) -> list[str]:
@@ -47,14 +38,15 @@ class SecondFactors:
         Raises:
             ConflictError: no set-up was begun in the last quarter of an hour.
             BadInputError: the code is wrong; the set-up goes on.
+            UnreadableSecretError: the key that encrypted the set-up is gone.
         """
-        with self._lock:
-            secret, begun = self._setups.get(person_id, ("", 0.0))
         now = self._now()
-        if not secret or now - begun > _SETUP_SECONDS:
+        begun = self._people.second_factor_setup(person_id, now - _SETUP_SECONDS)
+        if begun is None:
             raise ConflictError(
                 _("There is no set-up of a second factor to confirm; nothing was changed."), _("Begin it anew.")
             )
+        secret = self._box.open(_begun(person_id), begun, _("The second factor"))
         step = matching_step(secret, code, now)
         if step is None:
             raise BadInputError(
@@ -64,9 +56,11 @@ class SecondFactors:
         codes = new_recovery_codes(CODES)
         sealed = self._box.seal(_bound(person_id), secret)
         self._people.enable_second_factor(person_id, sealed, step, [digest(each) for each in codes], now)
-        with self._lock:
-            self._setups.pop(person_id, None)
         return codes
+
+    def delete_old(self) -> None:
+        """Delete the set-ups that nobody has confirmed in time; called once a minute."""
+        self._people.delete_second_factor_setups(self._now() - _SETUP_SECONDS)
 
     def new_codes(self, person_id: int) -> list[str]:
         """Return new recovery codes; the old ones are no longer accepted."""
@@ -98,8 +92,6 @@ class SecondFactors:
 
     def remove(self, person_id: int) -> None:
         """Turn the second factor off and forget the recovery codes."""
-        with self._lock:
-            self._setups.pop(person_id, None)
         self._people.remove_second_factor(person_id)
 
     def accepts(self, credentials: Credentials, code: str) -> bool:
@@ -120,3 +112,7 @@ class SecondFactors:
 
 def _bound(person_id: int) -> str:
     return f"second factor of person {person_id}"
+
+
+def _begun(person_id: int) -> str:
+    return f"set-up of the {_bound(person_id)}"

@@ -179,9 +179,9 @@ class Sessions:
         now = self._ground.now()
         self._end(self._store.expired(now - self._limits.seconds, now - self._idle_seconds), RevocationReason.EXPIRED)
 
-    def known_places(self) -> Iterable[tuple[int, str]]:
-        """Return (person, address) of the sessions there are."""
-        return self._store.places()
+    def places(self, person_id: int) -> Iterable[str]:
+        """Return the addresses from which a person's sessions were opened, at whichever node."""
+        return self._store.places(person_id)
 
     def memory_report(self) -> MemoryReport:
         """Return what is kept in memory."""

@@ -109,7 +109,7 @@ def _runs(changes: Sequence[Change], own: int) -> list[tuple[Topic, list[Any]]]:
     """Return the contents of the changes of others, those of one topic that follow each other together."""
     runs: list[tuple[Topic, list[Any]]] = []
     for change in changes:
-        if change.node == own:
+        if change.node == own or change.topic is None:
             continue
         if not runs or runs[-1][0] is not change.topic:
             runs.append((change.topic, []))

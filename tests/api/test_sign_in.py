@@ -11,7 +11,6 @@ import httpx
 import pyotp
 import pytest
 
-from console.api.half_signed_in import SECONDS, TRIES, HalfSignedIn
 from console.api.sign_in import local_place
 from console.api.sign_in_page import ASSETS
 from services.app.build_identity import offline_identity
@@ -228,23 +227,6 @@ def test_headers_of_a_client_say_nothing_of_who_it_is(team: Team) -> None:
     """Streamlit believes these headers: a client could say whose session it has."""
     with team.client(**{"X-Millpond-Session": "s1", "X-Millpond-Person": "1"}) as client:
         assert client.get("/api/collections").status_code == 401
-
-
-def test_half_a_sign_in_is_short_and_sealed() -> None:
-    """A password would lie open in memory, for good, or the code could be guessed as often as one likes."""
-    now = [0.0]
-    half = HalfSignedIn(lambda: now[0])
-    step = half.begin("ole", PASSWORD)
-    assert half.find(step) == ("ole", PASSWORD)
-    assert PASSWORD.encode() not in repr(half.__dict__).encode()
-    assert half.find("x" * 43) is None
-    assert half.find("é") is None
-    for _ in range(TRIES):
-        half.failed(step)
-    assert half.find(step) is None
-    step = half.begin("ole", PASSWORD)
-    now[0] = SECONDS
-    assert half.find(step) is None
 
 
 def test_no_payload_passes(team: Team) -> None:

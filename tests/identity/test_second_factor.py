@@ -12,7 +12,7 @@ from services.core.actor import Role
 from services.core.auditing import Action
 from services.core.errors import BadInputError, ConflictError, UnauthorizedError
 from services.core.secret_box import SecretBox, UnreadableSecretError
-from services.identity.identity import SecondFactorNeededError
+from services.identity.sign_in_errors import SecondFactorNeededError
 from tests.identity.house import PASSWORD, House
 
 

@@ -287,11 +287,11 @@ def _leftovers(folder: Path) -> None:
 
 # What undoes the newest migration: the folder is one of the version before.
 _UNDONE = {
-    "0009_nodes": (
-        "DROP TABLE nodes",
-        "DROP TABLE leases",
-        "DROP TABLE changes",
-        "ALTER TABLE jobs DROP COLUMN node",
+    "0010_rolling_upgrade": (
+        "DROP TABLE schema_compatibility",
+        "DROP TABLE second_factor_setups",
+        "DROP TABLE sign_in_failures",
+        "ALTER TABLE nodes DROP COLUMN schema_revision",
     ),
 }
 

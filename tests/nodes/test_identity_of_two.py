@@ -5,20 +5,29 @@ But where a test says so the nodes follow each other by hand, so that none depen
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import pyotp
 import pytest
 import sqlalchemy as sa
 
 from services.app.build_nodes import follow_access, follow_settings
 from services.core.actor import AccessLevel, Role
 from services.core.database.change_log import Topic, changes
-from services.core.errors import ConflictError, UnauthorizedError, UnavailableError
+from services.core.errors import BusyError, ConflictError, UnauthorizedError, UnavailableError
+from services.core.throttle import FORGET_SECONDS
+from services.identity.attempts import SlowedDownError
+from services.identity.name_rules import name_key
 from services.identity.oidc.flow import Flows
 from services.identity.sessions import SessionLimits
+from services.identity.sign_in_errors import SecondFactorNeededError, SignInOverError
+from services.identity.store.identity_tables import second_factor_setups, sign_in_failures
 from services.identity.types import GranteeKind, Revocation, RevocationReason
 from tests.identity.house import PASSWORD, House
 from tests.nodes.joined import JoinedNode, joined
@@ -261,3 +270,139 @@ def test_a_sign_in_at_a_provider_ends_at_another_node(pair: tuple[NodeHouse, Nod
     flow = flows.begin("/", "https://pond.example/sign-in/oidc/callback")
     other = Flows(lambda: two.now, two.identity.flow_key())
     assert other.opened(flows.sealed(flow), flow.state) == flow
+
+
+def guesses(houses: Sequence[NodeHouse], name: str, addresses: Iterable[str]) -> int:
+    """Return how many wrong passwords are checked, each at another node in turn."""
+    checked = 0
+    for house, address in zip(itertools.cycle(houses), addresses, strict=False):
+        with suppress(BusyError):
+            with pytest.raises(UnauthorizedError):
+                house.sign_in(name, "a wrong password", address=address)
+            checked += 1
+    return checked
+
+
+def test_failures_count_at_all_nodes_together(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """Whoever guesses at all of them in turn would have so many times as many tries."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    assert guesses([one, two], "ada", ["203.0.113.66"] * 20) == 6
+    with pytest.raises(SlowedDownError):
+        two.sign_in("ada", address="203.0.113.66")
+    assert two.sign_in("ada", address="192.0.2.7").actor.name == "ada"
+    # Many accounts from one place, whether there are such people or not.
+    assert guesses([two, one], "nobody", ["203.0.113.67"] * 20) == 6
+    spread = [f"2001:db8:0:{number:x}::1" for number in range(40)] * 2
+    assert guesses([one, two], "bob", spread) < 45
+
+
+def test_success_at_one_node_forgets_the_failures_at_the_other(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """Typing errors of a whole day would hold somebody up at one of the nodes."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    for _round in range(3):
+        assert guesses([one, two], "ada", ["192.0.2.7"] * 4) == 4
+        two.sign_in("ada", address="192.0.2.7")
+
+
+def test_failures_are_forgotten_by_the_clock_of_the_database(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """One bad day would slow somebody down for good, or the table grow for good."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    assert guesses([one], "ada", ["203.0.113.66"] * 10) == 6
+    with one.database.write() as connection:
+        connection.execute(sign_in_failures.update().values(failed_at=sign_in_failures.c.failed_at - FORGET_SECONDS))
+    assert guesses([two], "ada", ["203.0.113.66"]) == 1
+    counts = sa.select(sign_in_failures.c.count)
+    with one.database.write() as connection:
+        assert set(connection.scalars(counts)) == {1}
+        connection.execute(sign_in_failures.update().values(failed_at=sign_in_failures.c.failed_at - FORGET_SECONDS))
+    two.identity.write_times()
+    with one.database.read() as connection:
+        assert connection.scalars(counts).all() == []
+
+
+def test_what_was_typed_as_a_name_is_not_in_the_table(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """A password in the wrong field would lie in the database, or as a hash that a list of words finds."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    with pytest.raises(UnauthorizedError):
+        two.sign_in(PASSWORD, "", address="192.0.2.7")
+    with one.database.read() as connection:
+        keys = list(connection.scalars(sa.select(sign_in_failures.c.key)))
+    assert len(keys) == 3
+    key = name_key(PASSWORD)
+    plain = {f"account\0{key}", key, f"pair\0{key}\x00192.0.2.7", PASSWORD}
+    assert not {hashlib.sha256(each.encode()).digest() for each in plain} & set(keys)
+    assert not any(key.encode() in each for each in keys)
+
+
+def test_a_sign_in_that_succeeds_writes_no_more_than_before(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """Each sign-in would wait for the writers of all nodes once more."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    for _time in range(2):
+        with two.statements() as said:
+            two.sign_in("ada", address="192.0.2.7")
+        assert not [each for each in said if "sign_in_failures" in each and not each.startswith("SELECT")]
+
+
+def test_a_place_is_known_at_the_other_node(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """Who has signed in at one node would be held at the other by what a neighbour did."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    one.sign_in("ada", address="192.0.2.7")
+    assert guesses([one, two], "ada", [f"203.0.113.{number}" for number in range(40)]) == 40
+    assert guesses([one, two], "bob", ["192.0.2.7"] * 10) == 6
+    assert two.sign_in("ada", address="192.0.2.7").actor.name == "ada"
+
+
+def test_the_code_is_taken_by_the_node_that_did_not_see_the_password(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """A front that sends the second page elsewhere would have people begin again and again."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    secret = one.enable_second_factor("ada")
+    for house in pair:
+        house.now += 60
+    with pytest.raises(SecondFactorNeededError) as needed:
+        one.sign_in("ada")
+    step, visit = needed.value.step, {"address": "10.0.0.1", "device": ""}
+    code = pyotp.TOTP(secret).at(two.now)
+    assert two.identity.continue_sign_in(step, code, **visit).actor.name == "ada"
+    for house in (one, two):
+        with pytest.raises(UnauthorizedError, match="used already"):
+            house.identity.continue_sign_in(step, code, **visit)
+    # Wrong codes count for both: the fifth one at either node is the last.
+    for number in range(3):
+        with pytest.raises(UnauthorizedError):
+            pair[number % 2].identity.continue_sign_in(step, "000000", **visit)
+    for house in pair:
+        with pytest.raises(SignInOverError):
+            house.identity.continue_sign_in(step, "000000", **visit)
+
+
+def test_a_second_factor_is_confirmed_at_the_other_node(pair: tuple[NodeHouse, NodeHouse]) -> None:
+    """Whoever sets one up would be told that there is nothing to confirm."""
+    one, two = pair
+    one.add("ada", Role.ADMIN)
+    followed(*pair)
+    actor = one.actor("ada")
+    two.follow()
+    setup = one.identity.account.begin_second_factor(actor, PASSWORD)
+    with one.database.read() as connection:
+        (stored,) = connection.scalars(sa.select(second_factor_setups.c.secret))
+    assert setup.secret not in stored
+    code = pyotp.TOTP(setup.secret).at(two.now)
+    assert len(two.identity.account.confirm_second_factor(actor, code)) == 10
+    with pytest.raises(ConflictError, match="no set-up"):
+        one.identity.account.confirm_second_factor(actor, code)
+    with one.database.read() as connection:
+        assert connection.scalars(sa.select(second_factor_setups.c.secret)).all() == []

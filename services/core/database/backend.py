@@ -45,6 +45,9 @@ class DatabaseBackend(Protocol):
     def require_writable(self) -> None:
         """Raise UnavailableError where another process has taken the database over."""
 
+    def ask(self, connection: Connection) -> None:
+        """Ask for an answer; raise TakenOverError where another node has raised the epoch of this process."""
+
     def begin_schema(self, connection: Connection) -> None:
         """Begin a transaction that holds statements of the schema, too."""
 

@@ -35,6 +35,8 @@ class Topic(StrEnum):
     STOPS = "stops"  # content: the person and the conversation whose answer is to be stopped
 
 
+_TOPICS = {topic.value: topic for topic in Topic}
+
 changes = sa.Table(
     "changes",
     metadata,
@@ -50,11 +52,11 @@ changes = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change: `node` made it, what `content` is depends on the topic."""
+    """A change: `node` made it, what `content` is depends on the topic; None: one of a newer version."""
 
     id: int
     node: int
-    topic: Topic
+    topic: Topic | None
     content: Any
 
 
@@ -80,7 +82,7 @@ def read_after(connection: Connection, after: int) -> Sequence[Change] | None:
     if after and connection.scalar(sa.select(changes.c.id).where(changes.c.id == after)) is None:
         return None
     query = sa.select(changes).where(changes.c.id > after).order_by(changes.c.id).limit(MOST_AT_ONCE)
-    return [Change(row.id, row.node, Topic(row.topic), row.content) for row in connection.execute(query)]
+    return [Change(row.id, row.node, _TOPICS.get(row.topic), row.content) for row in connection.execute(query)]
 
 
 def delete_followed(connection: Connection, up_to: int) -> None:

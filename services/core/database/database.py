@@ -212,10 +212,11 @@ class Database:
 
         Raises:
             UnavailableError: it does not, or another process has taken it over.
+            TakenOverError: this process is a node that another one has taken over.
         """
         self._backend.require_writable()
         with self.read() as connection:
-            connection.exec_driver_sql("SELECT 1")
+            self._backend.ask(connection)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

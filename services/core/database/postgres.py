@@ -130,9 +130,16 @@ class PostgresBackend:
             f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _SILENT_SECONDS};"
             f"{_LOCK_WRITERS}"
         )
-        if joining or self._member is None:
-            return
-        if connection.exec_driver_sql(_IS_MEMBER, self._member).first() is None:
+        if not joining:
+            self._require_epoch(connection)
+
+    def ask(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT 1")
+        self._require_epoch(connection)
+
+    def _require_epoch(self, connection: Connection) -> None:
+        member = self._member
+        if member is not None and connection.exec_driver_sql(_IS_MEMBER, member).first() is None:
             raise TakenOverError(
                 _("Another node has taken over what this one did, because it was silent; nothing was changed."),
                 _("Try again in a moment."),

@@ -111,6 +111,9 @@ class SqliteBackend:
     def require_writable(self) -> None:
         """Nothing: what is wrong with the file is said by writing to it."""
 
+    def ask(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT 1")
+
     def begin_schema(self, connection: Connection) -> None:
         # Python's driver begins a transaction before INSERT, UPDATE and DELETE alone: a kill between a table and its
         # index would leave the table without it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.core.schema_version import schema_history
+from services.core.schema_version import bookkeeping
 
 # Tables that are derived from the declared ones, made by hand: the lexical index, and what pgvector searches.
 _DERIVED = ("chunk_terms", "chunk_vocab", "chunk_search")
@@ -10,7 +10,7 @@ _DERIVED = ("chunk_terms", "chunk_vocab", "chunk_search")
 
 def is_compared(name: str | None, kind: str, _parents: object) -> bool:
     """Return whether something is compared: all but derived tables and the record of revisions."""
-    return kind != "table" or (name != schema_history.name and not str(name).startswith(_DERIVED))
+    return kind != "table" or not (name in bookkeeping.tables or str(name).startswith(_DERIVED))
 
 
 def default_differs(

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 
 from services.core.database import metadata
 from services.core.migrations.comparison import default_differs, is_compared
-from services.core.schema_version import record_writer
+from services.core.schema_version import HEAD, record_compatibility, record_writer
 
 
 def _record(
@@ -24,6 +24,8 @@ def _record(
 ) -> None:
     for revision in heads:
         record_writer(context.get_bind(), revision)
+        if revision == HEAD:
+            record_compatibility(context.get_bind())
 
 
 context.configure(

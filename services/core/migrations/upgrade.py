@@ -1,6 +1,8 @@
 """Brings the main database to the schema of this version at a start: makes it, migrates it, or refuses a newer one.
 
 A migration is one transaction: a kill or a full disk leaves the database as it was. Alembic is imported only then.
+Nodes of the version before work on meanwhile, if they can work on what comes of it; and a node of this version opens
+what a newer one has made, if that has said so (`schema_version.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +20,17 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.core.database import Database
-from services.core.errors import ConflictError, MillpondError, StorageError
+from services.core.errors import ConflictError, DatabaseAwayError, MillpondError, StorageError
 from services.core.i18n import _, listed
 from services.core.migrations.backup import back_up, backups_of, remove
-from services.core.schema_version import HEAD, REVISIONS, SchemaState, schema_state, this_version, writer_of
+from services.core.schema_version import (
+    HEAD,
+    REVISIONS,
+    SchemaState,
+    schema_state,
+    this_version,
+    writer_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +40,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SCRIPTS = Path(__file__).resolve().parent
+# How long a migration waits for a table that nodes read, at a time and in all, and how long it lets them pass between.
+_LOCK_MILLISECONDS, _BUSY_SECONDS, _PASS_SECONDS = 500, 60.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +54,29 @@ class SchemaUpgrade:
     backup: Path | None
 
 
-def open_schema(database: Database, begin: Callable[[], None] = lambda: None) -> SchemaUpgrade | None:
+def open_schema(
+    database: Database,
+    begin: Callable[[], None] = lambda: None,
+    *,
+    beside: Callable[[Connection], object] | None = None,
+) -> SchemaUpgrade | None:
     """Bring the main database to the schema of this version; return what was done, None where it had it or was new.
 
     Args:
         database: all modules with tables must have been imported.
         begin: called before a migration, which may take a while.
+        beside: given where other nodes may use it meanwhile. Called in the transaction of a migration; raises
+            ConflictError where one of them cannot work on what comes of it.
 
     Raises:
-        ConflictError: a newer version has written the database; nothing was changed.
+        ConflictError: a newer version has written the database, or `beside` raised it; nothing was changed.
         StorageError: it could not be migrated; it is as it was.
+        UnavailableError: its tables are in use all the time; it is as it was.
     """
-    state = _known_state(database)
+    state = _known_state(database, ahead=beside is not None)
+    if state.is_ahead:
+        log.info("schema of the next version, on which this one works as well", revision=state.revision, known=HEAD)
+        return None
     if state.revision == HEAD:
         return None
     if not state.has_tables:
@@ -66,7 +88,7 @@ def open_schema(database: Database, begin: Callable[[], None] = lambda: None) ->
     file = database.path
     backup = back_up(database, file, _next(state.revision)) if file is not None else None
     try:
-        _migrate(database)
+        _migrate(database, beside or (lambda _connection: None))
     except MillpondError:
         if backup is not None:
             remove(backup)
@@ -96,10 +118,22 @@ def script_config(connection: Connection, scripts: Path = SCRIPTS) -> Config:
     return config
 
 
-def _known_state(database: Database) -> SchemaState:
+def require_schema(database: Database, connection: Connection) -> None:
+    """Return if a node of this version may work on the database as it is now.
+
+    Raises:
+        ConflictError: a newer version has changed it so that it may not.
+    """
+    state = schema_state(connection)
+    if not state.known and not state.is_ahead:
+        raise _newer(database, state.revision, writer_of(connection, state.revision))
+
+
+def _known_state(database: Database, *, ahead: bool = False) -> SchemaState:
+    """Return the state of a database that this version can use or upgrade; `ahead`: or one that it can work on."""
     with database.read() as connection:
         state = schema_state(connection)
-        if not state.known:
+        if not state.known and not (ahead and state.is_ahead):
             raise _newer(database, state.revision, writer_of(connection, state.revision))
     return state
 
@@ -108,12 +142,27 @@ def _next(revision: str) -> str:
     return REVISIONS[REVISIONS.index(revision) + 1] if revision else REVISIONS[0]
 
 
-def _migrate(database: Database) -> None:
+def _migrate(database: Database, beside: Callable[[Connection], object]) -> None:
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            _migrate_once(database, beside)
+        except DatabaseAwayError:
+            if not database.shared or time.monotonic() > deadline:
+                raise
+            log.info("tables are in use; the migration lets others pass and tries again")
+            time.sleep(_PASS_SECONDS)
+        else:
+            return
+
+
+def _migrate_once(database: Database, beside: Callable[[Connection], object]) -> None:
     from alembic import command
     from alembic.util import CommandError
 
     try:
         with database.write() as connection, one_transaction(connection):
+            beside(connection)
             command.upgrade(script_config(connection), HEAD)
     except (SQLAlchemyError, CommandError) as error:
         reason = str(getattr(error, "orig", None) or error)
@@ -136,6 +185,8 @@ def one_transaction(connection: Connection) -> Iterator[None]:
     others refer to could not be replaced: its end deletes its rows (https://www.sqlite.org/lang_altertable.html#otheralter).
     """
     if connection.dialect.name != "sqlite":
+        # Whoever reads a table waits behind a migration that waits for it: nodes at work are held up so long at most.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
         yield
         return
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")

@@ -38,6 +38,24 @@ recovery_codes = sa.Table(
     sa.Column("used_at", sa.Float),
 )
 
+# Begun and not confirmed yet; deleted when the time for it is over.
+second_factor_setups = sa.Table(
+    "second_factor_setups",
+    metadata,
+    sa.Column("person_id", sa.ForeignKey("people.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("secret", sa.Text, nullable=False),  # sealed
+    sa.Column("begun_at", sa.Float, nullable=False),
+)
+
+# Of several nodes: what one sees of them counts for all. Times are seconds since 1970 by the database's clock.
+sign_in_failures = sa.Table(
+    "sign_in_failures",
+    metadata,
+    sa.Column("key", sa.LargeBinary(32), primary_key=True),  # a keyed hash
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("failed_at", sa.Float, nullable=False, index=True),
+)
+
 identities = sa.Table(
     "identities",
     metadata,

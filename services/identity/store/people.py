@@ -13,7 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from services.core.actor import Role
 from services.core.database import Database
 from services.core.database.change_log import Topic, newest, record
-from services.identity.store.identity_tables import grants, identities, people, recovery_codes
+from services.identity.store.identity_tables import (
+    grants,
+    identities,
+    people,
+    recovery_codes,
+    second_factor_setups,
+)
 from services.identity.types import Person
 
 _IN_SNAPSHOT = ("name", "role", "disabled_at")  # what every node has in memory of each person
@@ -154,9 +160,33 @@ class PeopleStore:
             _delete_codes(connection, person_id)
             connection.execute(recovery_codes.insert(), [{"person_id": person_id, "sha256": each} for each in hashes])
 
-    def enable_second_factor(self, person_id: int, sealed: str, step: int, hashes: Sequence[bytes], now: float) -> None:
-        """Store the secret of the second factor and the recovery codes."""
+    def begin_second_factor(self, person_id: int, sealed: str, now: float) -> None:
+        """Store the secret of a set-up that is not confirmed yet, in place of one that was begun before."""
         with self._database.write() as connection:
+            _delete_setup(connection, person_id)
+            connection.execute(second_factor_setups.insert().values(person_id=person_id, secret=sealed, begun_at=now))
+
+    def second_factor_setup(self, person_id: int, since: float) -> str | None:
+        """Return the sealed secret of a set-up that was begun since then."""
+        query = sa.select(second_factor_setups.c.secret).where(
+            second_factor_setups.c.person_id == person_id, second_factor_setups.c.begun_at >= since
+        )
+        with self._database.read() as connection:
+            return connection.scalar(query)
+
+    def delete_second_factor_setups(self, before: float) -> None:
+        """Delete those that were begun before then and never confirmed; a transaction only where there are some."""
+        old = second_factor_setups.c.begun_at < before
+        with self._database.read() as connection:
+            if connection.scalar(sa.select(second_factor_setups.c.person_id).where(old).limit(1)) is None:
+                return
+        with self._database.write() as connection:
+            connection.execute(second_factor_setups.delete().where(old))
+
+    def enable_second_factor(self, person_id: int, sealed: str, step: int, hashes: Sequence[bytes], now: float) -> None:
+        """Store the secret of the second factor and the recovery codes; the set-up is over."""
+        with self._database.write() as connection:
+            _delete_setup(connection, person_id)
             connection.execute(
                 people.update()
                 .where(people.c.id == person_id)
@@ -179,6 +209,7 @@ class PeopleStore:
 
     def remove_second_factor(self, person_id: int) -> None:
         with self._database.write() as connection:
+            _delete_setup(connection, person_id)
             connection.execute(
                 people.update().where(people.c.id == person_id).values(totp_secret=None, totp_since=None, totp_step=0)
             )
@@ -232,3 +263,7 @@ def _as_person(row: Any) -> Person:
 
 def _delete_codes(connection: Connection, person_id: int) -> None:
     connection.execute(recovery_codes.delete().where(recovery_codes.c.person_id == person_id))
+
+
+def _delete_setup(connection: Connection, person_id: int) -> None:
+    connection.execute(second_factor_setups.delete().where(second_factor_setups.c.person_id == person_id))

@@ -86,11 +86,11 @@ class SessionStore:
         with self._database.read() as connection:
             return [_as_session(row) for row in connection.execute(query)]
 
-    def places(self) -> list[tuple[int, str]]:
-        """Return (person, address) of all sessions."""
-        query = sa.select(sessions.c.person_id, sessions.c.address).distinct()
+    def places(self, person_id: int) -> list[str]:
+        """Return the addresses of a person's sessions."""
+        query = sa.select(sessions.c.address).where(sessions.c.person_id == person_id).distinct()
         with self._database.read() as connection:
-            return [(row[0], row[1]) for row in connection.execute(query)]
+            return list(connection.scalars(query))
 
     def write_last_seen(self, times: Mapping[int, float]) -> None:
         """Record when sessions were last seen."""

@@ -13,10 +13,13 @@ from services.core.database import Database
 from services.core.database.change_log import DATABASE_TIME, delete_followed, newest
 from services.core.errors import ConflictError
 from services.core.i18n import _
+from services.core.migrations.upgrade import require_schema
+from services.core.schema_version import HEAD
 from services.nodes.store.node_tables import leases, nodes
 from services.nodes.types import ENDED, SILENT_SECONDS, Lease, Node, NodeState
 
-_SILENT = DATABASE_TIME - nodes.c.seen_at
+# For how many seconds a node has given no sign of life.
+SILENT = DATABASE_TIME - nodes.c.seen_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class NodeStore:
         """Become the node of that name, with a higher epoch than it had before.
 
         Raises:
-            ConflictError: a node of that name is running, or what all nodes must have alike differs.
+            ConflictError: a node of that name is running, what all nodes must have alike differs, or a newer version
+                has changed the schema so that this one cannot work on it.
         """
         values: dict[str, Any] = {
             "url": url,
@@ -47,9 +51,11 @@ class NodeStore:
             "state": NodeState.STARTING,
             "agreed": dict(agreed),
             "report": {},
+            "schema_revision": HEAD,
         }
         with self._database.write(joining=True) as connection:
-            rows = connection.execute(sa.select(nodes, _SILENT.label("silent"))).all()
+            require_schema(self._database, connection)
+            rows = connection.execute(sa.select(nodes, SILENT.label("silent"))).all()
             own = next((row for row in rows if row.name == name), None)
             if own is not None and _works(own):
                 raise ConflictError(
@@ -75,7 +81,7 @@ class NodeStore:
             ConflictError: another one that is running has a different one.
         """
         with self._database.write() as connection:
-            rows = connection.execute(sa.select(nodes, _SILENT.label("silent"))).all()
+            rows = connection.execute(sa.select(nodes, SILENT.label("silent"))).all()
             for row in rows:
                 if row.id != number and _works(row):
                     _require_agreement(row, {what: value})
@@ -123,7 +129,7 @@ class NodeStore:
 
     def silent(self) -> list[int]:
         """Return the numbers of nodes that fell silent and were not taken over."""
-        query = sa.select(nodes.c.id).where(nodes.c.state.not_in(ENDED), _SILENT > SILENT_SECONDS)
+        query = sa.select(nodes.c.id).where(nodes.c.state.not_in(ENDED), SILENT > SILENT_SECONDS)
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
@@ -134,7 +140,7 @@ class NodeStore:
         """
         query = nodes.update().where(nodes.c.id == number, nodes.c.state.not_in(ENDED))
         if silent_only:
-            query = query.where(_SILENT > SILENT_SECONDS)
+            query = query.where(SILENT > SILENT_SECONDS)
         values = {"epoch": nodes.c.epoch + 1, "state": NodeState.TAKEN_OVER}
         with self._database.write() as connection:
             if not connection.execute(query.values(**values)).rowcount:
@@ -152,7 +158,7 @@ class NodeStore:
     def all(self, own: int = 0) -> list[Node]:
         """Return all nodes that were ever there, by name."""
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(nodes, _SILENT.label("silent")).order_by(nodes.c.name)).all()
+            rows = connection.execute(sa.select(nodes, SILENT.label("silent")).order_by(nodes.c.name)).all()
             last = newest(connection)
             held: dict[int, list[Lease]] = {}
             for lease in connection.execute(sa.select(leases).order_by(leases.c.name)):

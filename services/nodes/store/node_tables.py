@@ -24,6 +24,8 @@ nodes = sa.Table(
     sa.Column("agreed", sa.JSON, nullable=False),
     # What it tells of itself with each heartbeat.
     sa.Column("report", sa.JSON, nullable=False),
+    # The newest revision of the schema that it knows; empty for those that did not say.
+    sa.Column("schema_revision", sa.String(32)),
     sqlite_autoincrement=True,
 )
 

@@ -86,7 +86,8 @@ class Server:
 def spawn(
     data_dir: Path,
     *,
-    cwd: Path = ROOT,
+    cwd: Path | None = None,
+    tree: Path = ROOT,
     arguments: tuple[str, ...] = (),
     module: str = "console",
     apart: bool = False,
@@ -95,7 +96,8 @@ def spawn(
 ) -> Server:
     """Start a server on a free port; returns once it listens. Whoever calls this stops it.
 
-    `apart`: a Ctrl-C in the terminal does not reach it. `descriptors`: as many as it may have open, 0: as this process.
+    `tree`: where its source is, of this version or another one. `apart`: a Ctrl-C in the terminal does not reach it.
+    `descriptors`: as many as it may have open, 0: as this process.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
@@ -106,8 +108,8 @@ def spawn(
     with log.open("a") as errors:
         process = subprocess.Popen(
             command,
-            cwd=cwd,
-            env=environment(log_format="json", **settings) | {"PYTHONPATH": str(ROOT)},
+            cwd=cwd or tree,
+            env=environment(log_format="json", **settings) | {"PYTHONPATH": str(tree)},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -150,15 +152,17 @@ def serving(
         print(*(line for line in server.log.read_text().splitlines() if '"event": "defect"' in line), sep="\n")
 
 
-def run(*arguments: str, cwd: Path = ROOT, **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
+def run(
+    *arguments: str, cwd: Path | None = None, tree: Path = ROOT, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line of a source tree to its end."""
     folder = dict(itertools.pairwise(arguments)).get("--data-dir", settings.get("data_dir"))
     if folder is not None:
         settings = {**database_settings(Path(str(folder))), **settings}
     return subprocess.run(
         [sys.executable, "-m", "console", *arguments],
-        cwd=cwd,
-        env=environment(**settings) | {"PYTHONPATH": str(ROOT)},
+        cwd=cwd or tree,
+        env=environment(**settings) | {"PYTHONPATH": str(tree)},
         capture_output=True,
         text=True,
         timeout=180,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.postgres_server import postgres_server
-from tests.servers import Server, spawn
+from tests.servers import ROOT, Server, spawn
 
 
 @dataclass
@@ -20,11 +20,11 @@ class SharedPond:
     database_url: str
     closing: ExitStack = field(default_factory=ExitStack)
 
-    def node(self, name: str, **settings: object) -> Server:
-        """Start a node and wait until it is ready."""
+    def node(self, name: str, *, tree: Path = ROOT, **settings: object) -> Server:
+        """Start a node and wait until it is ready; `tree`: where its source is."""
         data = self.folder / name
         data.mkdir(mode=0o700, exist_ok=True)
-        server = spawn(data, **{**self.settings(name), **settings})
+        server = spawn(data, tree=tree, **{**self.settings(name), **settings})
         self.closing.callback(server.stop)
         server.wait_ready()
         return server

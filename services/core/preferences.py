@@ -82,7 +82,7 @@ class Preferences:
 
     def follow(self, keys: Sequence[str]) -> None:
         """Call who keeps in memory what other nodes have written under these keys (`Topic.SETTINGS`)."""
-        for key in dict.fromkeys(keys):
+        for key in dict.fromkeys(key for key in keys if isinstance(key, str)):  # the version before told lists, too
             for listener in self._listeners.get(key, ()):
                 listener()
 

@@ -229,10 +229,13 @@ class Identity:
         if known is None:
             raise SignInOverError(_("That took too long, or there were too many wrong codes."), _("Start again."))
         try:
-            return self.sign_in(*known, code.strip() or "-", address=address, device=device, known_device=known_device)
+            entered = code.strip() or "-"
+            signed_in = self.sign_in(*known, entered, address=address, device=device, known_device=known_device)
         except UnauthorizedError:
             self._steps.failed(step)
             raise
+        self._steps.end(step)
+        return signed_in
 
     def open_session(
         self, person_id: int, *, way: SignInWay, address: str, device: str, known_device: str = ""

@@ -11,6 +11,8 @@ import base64
 import hashlib
 import json
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 
 from services.identity.failures import Failures
@@ -20,11 +22,14 @@ TRIES = 5
 _CLOCKS_DIFFER = 60.0  # seconds, between nodes
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 _LONGEST = 8000
+_MOST_ENDED = 10_000  # 150 bytes each
 _BOUND = b"millpond sign-in: between password and code"
 
 
 class SignInSteps:
-    """Makes and opens what the browser keeps between the two pages. Thread-safe.
+    """Makes and opens what the browser keeps between the two pages. Thread-safe, bounded.
+
+    One that led to a session is over at the node where it did; at another one a further code would be needed.
 
     Args:
         key: returns 32 bytes, at all nodes the same.
@@ -36,6 +41,8 @@ class SignInSteps:
         self._key = key
         self._failures = failures
         self._now = now
+        self._lock = threading.Lock()
+        self._ended: OrderedDict[str, float] = OrderedDict()  # until when it would go on
 
     def begin(self, name: str, password: str) -> str:
         """Return what the browser keeps; `find` returns both from it."""
@@ -48,11 +55,33 @@ class SignInSteps:
 
     def find(self, step: str) -> tuple[str, str] | None:
         """Return name and password; None: the time is over, there were many wrong codes, or `begin` did not make it."""
+        text = self._opened(step) if step.isascii() and len(step) <= _LONGEST else None
+        if text is None:
+            return None
+        began, name, password = json.loads(text)
+        key = _counted(step)
+        failed = self._failures.read([key]).get(key)
+        with self._lock:
+            over = key in self._ended or (failed is not None and failed.count >= TRIES)
+        in_time = began - _CLOCKS_DIFFER <= self._now() < began + SECONDS
+        return (name, password) if in_time and not over else None
+
+    def failed(self, step: str) -> None:
+        """Count a wrong code; after some of them the password is asked for again."""
+        self._failures.add([_counted(step)])
+
+    def end(self, step: str) -> None:
+        """Have it count no more: it has led to a session."""
+        now = self._now()
+        with self._lock:
+            self._ended[_counted(step)] = now + SECONDS + _CLOCKS_DIFFER
+            while len(self._ended) > _MOST_ENDED or next(iter(self._ended.values())) <= now:
+                self._ended.popitem(last=False)
+
+    def _opened(self, step: str) -> bytes | None:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-        if not step.isascii() or len(step) > _LONGEST:
-            return None
         try:
             raw = base64.b64decode(step + "=" * (-len(step) % 4), altchars=b"-_", validate=True)
         except ValueError:
@@ -60,19 +89,9 @@ class SignInSteps:
         if len(raw) < _NONCE_BYTES + _TAG_BYTES:
             return None
         try:
-            text = ChaCha20Poly1305(self._key()).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _BOUND)
+            return ChaCha20Poly1305(self._key()).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _BOUND)
         except InvalidTag:
             return None
-        began, name, password = json.loads(text)
-        key = _counted(step)
-        failed = self._failures.read([key]).get(key)
-        if not began - _CLOCKS_DIFFER <= self._now() < began + SECONDS or (failed and failed.count >= TRIES):
-            return None
-        return name, password
-
-    def failed(self, step: str) -> None:
-        """Count a wrong code; after some of them the password is asked for again."""
-        self._failures.add([_counted(step)])
 
 
 def _counted(step: str) -> str:

@@ -55,11 +55,11 @@ def container() -> dict[str, Any]:
     return found
 
 
-def test_nodes_share_the_key_of_the_audit_log_and_no_database_of_another_version() -> None:
-    """With keys of their own all nodes but the first are refused; a rolling update has two versions share a pond."""
+def test_nodes_share_the_key_of_the_audit_log_and_are_replaced_one_by_one() -> None:
+    """With keys of their own all nodes but the first are refused; an upgrade would take old ones before new are ready."""
     deployment = one("Deployment")["spec"]
     assert deployment["replicas"] > 1
-    assert deployment["strategy"] == {"type": "Recreate"}
+    assert deployment["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     keys = next(each for each in deployment["template"]["spec"]["volumes"] if each["name"] == "keys")
     assert not keys["secret"].get("optional", False)
     made = [each for each in documents()["overlays/example/secret.example.yaml"] if "audit.key" in each["stringData"]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.knowledge.bundled_models import MINILM
 from tests.front.fronts import free_ports
-from tests.servers import Server, spawn
+from tests.servers import ROOT, Server, spawn
 
 
 class Nodes:
@@ -21,6 +21,7 @@ class Nodes:
         self._shared = shared
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._running: dict[str, Server] = {}
+        self.trees: dict[str, Path] = {}  # where the source of a node is, if not here, when it is started next
 
     def __getitem__(self, name: str) -> Server:
         return self._running[name]
@@ -43,6 +44,7 @@ class Nodes:
                 self._running[name].client.close()
             self._running[name] = spawn(
                 self._folder / name,
+                tree=self.trees.get(name, ROOT),
                 arguments=("--port", str(port)),
                 trusted_proxies="127.0.0.1",
                 restarted_by="service",
@@ -80,9 +82,15 @@ class Nodes:
 
 
 @contextmanager
-def running_nodes(folder: Path, names: str = "ab", shared: Mapping[str, object] | None = None) -> Iterator[Nodes]:
+def running_nodes(
+    folder: Path,
+    names: str = "ab",
+    shared: Mapping[str, object] | None = None,
+    trees: Mapping[str, Path] | None = None,
+) -> Iterator[Nodes]:
     """Nodes that are ready; they end with the block. With settings that are `shared` they can serve one pond."""
     nodes = Nodes(folder, names, shared or {})
+    nodes.trees.update(trees or {})
     try:
         nodes.up()
         yield nodes

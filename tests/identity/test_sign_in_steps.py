@@ -74,6 +74,16 @@ def test_it_is_over_after_some_wrong_codes() -> None:
     assert kept.find(other) is not None
 
 
+def test_one_that_led_to_a_session_is_over() -> None:
+    """Whoever finds the page that was left would need another code alone."""
+    clock = Clock()
+    kept = steps(clock)
+    step, other = kept.begin(NAME, PASSWORD), kept.begin(NAME, PASSWORD)
+    kept.end(step)
+    assert kept.find(step) is None
+    assert kept.find(other) is not None
+
+
 def test_a_password_that_was_changed_meanwhile_does_not_do(house: House) -> None:
     """Whoever has the old password and an authenticator would get in after it was changed."""
     house.add("ann", Role.ADMIN)

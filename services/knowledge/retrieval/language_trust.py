@@ -163,7 +163,10 @@ class LanguageTrust:
         return known[1]
 
     def follow(self, told: Iterable[Collection[str]]) -> None:
-        """Forget what was measured where another node has measured anew, told with `Topic.SETTINGS`."""
+        """Forget what was measured where another node has measured anew, told with `Topic.SETTINGS`.
+
+        Nodes of the version before tell it as a list.
+        """
         if any(TRUST in names for names in told):
             self.forget()
 

@@ -62,4 +62,4 @@ class TrustStore:
             connection.execute(embedder_trust.delete().where(embedder_trust.c.fingerprint == fingerprint))
             if rows:
                 connection.execute(embedder_trust.insert(), rows)
-            record(self._database, connection, Topic.SETTINGS, [TRUST])
+            record(self._database, connection, Topic.SETTINGS, TRUST)

@@ -42,7 +42,9 @@ def open_database(
     database.hold(alone=alone)
     beside = None
     if database.shared and not alone:
-        from services.nodes.store.schema_check import require_nodes_go_on as beside
+        from services.nodes.store.schema_check import require_nodes_go_on
+
+        beside = require_nodes_go_on
     upgrade = open_schema(database, lambda: enter(_("bringing the data to this version")), beside=beside)
     if settings.vector_search == "database":
         from services.knowledge.store.pgvector import require_pgvector

@@ -45,7 +45,7 @@ class SlowedDownError(BusyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AllowedAttempt:
     """An attempt that may be made now.
 
     Attributes:
@@ -77,7 +77,7 @@ class Attempts:
         self._places_of = places_of
         self._known: OrderedDict[tuple[int, str], None] = OrderedDict()  # (person, place) of earlier sign-ins
 
-    def require_turn(self, account: str, address: str, *, person_id: int | None, device: str = "") -> Turn:
+    def require_turn(self, account: str, address: str, *, person_id: int | None, device: str = "") -> AllowedAttempt:
         """Return an attempt that may be made now.
 
         Args:
@@ -100,13 +100,13 @@ class Attempts:
         held = [delay_after(found[key].count, most) - found[key].age for key, most in free.items() if key in found]
         if (seconds := max(held, default=0.0)) > 0:
             raise SlowedDownError(seconds)
-        return Turn((pair, by_address, by_account), pair in found, favoured)
+        return AllowedAttempt((pair, by_address, by_account), pair in found, favoured)
 
-    def failed(self, turn: Turn) -> None:
+    def failed(self, turn: AllowedAttempt) -> None:
         """Register that it failed; raises UnavailableError where the database that nodes share does not answer."""
         self._failures.add(turn.keys)
 
-    def succeeded(self, turn: Turn) -> None:
+    def succeeded(self, turn: AllowedAttempt) -> None:
         """Forget the failures of that person from there."""
         if turn.has_failed:
             self._failures.forget(turn.keys[0])

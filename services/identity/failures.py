@@ -14,7 +14,7 @@ _MOST = 30_000  # keys, about 6 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class KeyFailures:
     """How often a key has failed, and how many seconds ago for the last time."""
 
     count: int
@@ -24,7 +24,7 @@ class Failed:
 class Failures(Protocol):
     """Counts failures by key; what did not fail for `FORGET_SECONDS` is forgotten. Thread-safe, bounded."""
 
-    def read(self, keys: Iterable[str]) -> dict[str, Failed]:
+    def read(self, keys: Iterable[str]) -> dict[str, KeyFailures]:
         """Return those of these keys that have failed of late."""
 
     def add(self, keys: Sequence[str]) -> None:
@@ -45,11 +45,11 @@ class OwnFailures:
         self._lock = threading.Lock()
         self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()  # the longest quiet first
 
-    def read(self, keys: Iterable[str]) -> dict[str, Failed]:
+    def read(self, keys: Iterable[str]) -> dict[str, KeyFailures]:
         now = self._monotonic()
         with self._lock:
             found = {key: self._failed[key] for key in keys if key in self._failed}
-        return {key: Failed(count, now - at) for key, (count, at) in found.items() if now - at < FORGET_SECONDS}
+        return {key: KeyFailures(count, now - at) for key, (count, at) in found.items() if now - at < FORGET_SECONDS}
 
     def add(self, keys: Sequence[str]) -> None:
         now = self._monotonic()

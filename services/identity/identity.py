@@ -18,7 +18,7 @@ from services.core.memory_report import MemoryReport
 from services.core.preferences import Preferences
 from services.core.secret_box import SecretBox
 from services.identity.accounts import Accounts
-from services.identity.attempts import Attempts, SlowedDownError, Turn
+from services.identity.attempts import AllowedAttempt, Attempts, SlowedDownError
 from services.identity.change_lock import ChangeLock
 from services.identity.devices import KnownDevices, device_words
 from services.identity.directory import Directory, Known
@@ -354,12 +354,14 @@ class Identity:
             session_id=session_id,
         )
 
-    def _failure(self, turn: Turn, person_id: int | None, reason: str, error: UnauthorizedError) -> UnauthorizedError:
+    def _failure(
+        self, attempt: AllowedAttempt, person_id: int | None, reason: str, error: UnauthorizedError
+    ) -> UnauthorizedError:
         """Record a sign-in that failed, and return the error.
 
         A name that does not exist is not recorded: it may be a password that was typed into the wrong field.
         """
-        self._attempts.failed(turn)
+        self._attempts.failed(attempt)
         person = self.directory.person(person_id) if person_id is not None else None
         self._ground.audit.audit(
             NOBODY,

@@ -56,7 +56,7 @@ def container() -> dict[str, Any]:
 
 
 def test_nodes_share_the_key_of_the_audit_log_and_are_replaced_one_by_one() -> None:
-    """With keys of their own all nodes but the first are refused; an upgrade would take old ones before new are ready."""
+    """With keys of their own all nodes but the first are refused; an upgrade would end old ones too early."""
     deployment = one("Deployment")["spec"]
     assert deployment["replicas"] > 1
     assert deployment["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}

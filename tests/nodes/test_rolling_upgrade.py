@@ -117,7 +117,7 @@ def working(*servers: Server) -> Iterator[None]:
     assert failed == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)  # four starts of servers, one after the other
 def test_the_next_version_comes_node_by_node(pond: SharedPond, expanded: Path, contracted: Path) -> None:
     """An upgrade would need all nodes to stop; or a node would work on tables that it does not know any more."""
     one = pond.node("one")
@@ -164,7 +164,7 @@ def _first(server: Server) -> str:
     return next((str(hit["document"]) for hit in answer.json()["hits"]), "")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)  # four starts of servers, one after the other
 def test_nodes_of_the_version_before_are_replaced_behind_the_front(tmp_path: Path) -> None:
     """Clients of a front would notice an upgrade from the real version before, or lose what was acknowledged."""
     before = version_before(tmp_path)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from services.core.database import Database
 from services.core.database.change_log import DATABASE_TIME
 from services.core.throttle import FORGET_SECONDS
-from services.identity.failures import Failed
+from services.identity.failures import KeyFailures
 from services.identity.store.identity_tables import sign_in_failures
 
 MOST = 30_000  # rows, about 5 MB
@@ -33,13 +33,13 @@ class SharedFailures:
         self._database = database
         self._key = key
 
-    def read(self, keys: Iterable[str]) -> dict[str, Failed]:
+    def read(self, keys: Iterable[str]) -> dict[str, KeyFailures]:
         hashes = {self._hash(key): key for key in keys}
         query = sa.select(sign_in_failures.c.key, sign_in_failures.c.count, _AGE).where(
             sign_in_failures.c.key.in_(hashes), _AGE < FORGET_SECONDS
         )
         with self._database.read() as connection:
-            return {hashes[row[0]]: Failed(row[1], max(0.0, float(row[2]))) for row in connection.execute(query)}
+            return {hashes[row[0]]: KeyFailures(row[1], max(0.0, float(row[2]))) for row in connection.execute(query)}
 
     def add(self, keys: Sequence[str]) -> None:
         into = postgresql.insert(sign_in_failures)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.app.build_secrets import remove_plain_keys
 from services.chat.types import Passages
+from services.core.claims import ALONE
 from services.core.memory_report import Owner
 from services.knowledge.types import Quotes, SearchResult
 from services.memory.process import rss_bytes
@@ -70,10 +71,13 @@ def build_chat(  # noqa: PLR0917 - the composition root calls it, nobody else
     from services.chat.answer_cache import AnswerCache
     from services.chat.answer_service import AnswerService
     from services.chat.conversations import Conversations
+    from services.chat.interruption_store import mark_all_interrupted
     from services.chat.models import ChatModels
     from services.knowledge.retrieval.quoter import Quoter
     from services.knowledge.store.chunks import ContentStore
 
+    if claims is ALONE:  # of a node the others mark them, or itself when it joins
+        mark_all_interrupted(database)
     conversations = Conversations(database, settings, reporter=reporter)
     models = ChatModels(preferences, settings, secrets=secrets, reporter=reporter, admission=admission, now=clock.time)
     models.encrypt_plain_key()

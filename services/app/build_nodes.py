@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from services.core.thread_priority import start_low_priority_thread
 from services.nodes.types import NodeState
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from services.app.container import Platform, Services
     from services.core.preferences import Preferences
     from services.identity.identity import Identity
@@ -48,7 +50,6 @@ def build_nodes(settings: Settings, database: Database, url: str, closing: ExitS
     if not database.shared or not url:
         return None
     from services.audit.signing import SigningKey
-    from services.knowledge.store.intake import CRASH_LIMIT, requeue_interrupted
     from services.knowledge.text.terms import TERMS_VERSION
     from services.nodes.membership import Membership
     from services.nodes.pond_nodes import Nodes
@@ -65,13 +66,23 @@ def build_nodes(settings: Settings, database: Database, url: str, closing: ExitS
     with suppress(MillpondError):  # whoever needs the key is told what is wrong with it
         if key := SecretBox.of(settings).fingerprint:
             agreed[SECRET_KEY] = key
-    store = NodeStore(database, lambda connection, node: requeue_interrupted(connection, node, CRASH_LIMIT))
+    store = NodeStore(database, free_work)
     told = settings.node_url or url
     membership = Membership(database, store, name=name, url=told, version=this_version(), agreed=agreed)
     # No further secret to be copied to each node: without this one they do not join.
     nodes = Nodes(database, store, membership, signing.derived(_REQUESTS))
     closing.callback(nodes.close)
     return nodes
+
+
+def free_work(connection: Connection, node: int, claims: Sequence[str]) -> None:
+    """Free what a node was doing that has ended: its files are queued again, its answers are marked as interrupted."""
+    from services.chat.conversation_locks import claimed_conversation
+    from services.chat.interruption_store import mark_interrupted
+    from services.knowledge.store.intake import CRASH_LIMIT, requeue_interrupted
+
+    requeue_interrupted(connection, node, CRASH_LIMIT)
+    mark_interrupted(connection, [lock for claim in claims if (lock := claimed_conversation(claim)) is not None])
 
 
 def connect_platform(platform: Platform) -> None:

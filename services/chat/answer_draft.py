@@ -84,7 +84,8 @@ Step = RetrievalStep | CorrectionStep | Token | ToolCallPart | ModelEnd
 class AnswerTask:
     """One question to be answered.
 
-    `replaces` is the stored answer that the new one replaces; `fresh` bypasses the answer cache.
+    `last_id` is the last message of the conversation when it began; `replaces` is the stored answer that the new one
+    replaces; `fresh` bypasses the answer cache.
     """
 
     actor: Actor
@@ -92,6 +93,7 @@ class AnswerTask:
     turns: tuple[Turn, ...]
     collection_ids: tuple[int, ...]
     conversation_id: str = ""
+    last_id: int = 0
     replaces: Message | None = None
     fresh: bool = False
     options: AnswerOptions = DEFAULT_OPTIONS

@@ -110,8 +110,8 @@ class AnswerService:
             text = self._validated(question)
             conversation = self._conversations.conversation(actor, conversation_id)
             turns = self._conversations.turns(actor, conversation)
-            self._conversations.add_question(actor, question_message(conversation_id, text))
-            return AnswerTask(actor, text, turns, conversation.collection_ids, conversation_id)
+            asked = self._conversations.add_question(actor, question_message(conversation_id, text))
+            return AnswerTask(actor, text, turns, conversation.collection_ids, conversation_id, asked.id)
 
         return self._answer(actor, task, describe_question(question), user=user, conversation_id=conversation_id)
 
@@ -125,7 +125,8 @@ class AnswerService:
             answered = answer is not None and answer.state is not AnswerState.FAILED and bool(answer.text)
             turns = self._conversations.turns(actor, conversation, without_last=answered)
             asked = conversation.collection_ids
-            return AnswerTask(actor, question.text, turns, asked, conversation_id, answer, fresh=True)
+            last = question.id if answer is None else answer.id
+            return AnswerTask(actor, question.text, turns, asked, conversation_id, last, answer, fresh=True)
 
         return self._answer(actor, task, _("the last question again"), user=user, conversation_id=conversation_id)
 
@@ -136,9 +137,9 @@ class AnswerService:
             text = self._validated(question)
             conversation = self._conversations.conversation(actor, conversation_id)
             old, _answer = self._conversations.last_question(actor, conversation_id)
-            self._conversations.replace_question(actor, old, question_message(conversation_id, text))
+            asked = self._conversations.replace_question(actor, old, question_message(conversation_id, text))
             turns = self._conversations.turns(actor, conversation)
-            return AnswerTask(actor, text, turns, conversation.collection_ids, conversation_id)
+            return AnswerTask(actor, text, turns, conversation.collection_ids, conversation_id, asked.id)
 
         return self._answer(actor, task, describe_question(question), user=user, conversation_id=conversation_id)
 
@@ -342,7 +343,9 @@ class AnswerService:
         if not task.conversation_id or (_is_worse(message) and task.replaces and not _is_worse(task.replaces)):
             return message
         first = task.replaces.id if task.replaces else None
-        return self._conversations.replace_from(task.actor, first, message, question=task.question)
+        return self._conversations.replace_from(
+            task.actor, first, message, question=task.question, last_id=task.last_id
+        )
 
     def _cache_answer(self, draft: AnswerDraft, message: Message) -> None:
         retrieval = draft.retrieval

@@ -6,6 +6,7 @@ Where several nodes serve, an answer claims its conversation from the other ones
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 import structlog
 
 from services.core.claims import ALONE, ClaimKind, Claims
-from services.core.errors import CancelledError, ConflictError, MillpondError
+from services.core.errors import CancelledError, ConflictError, MillpondError, UnavailableError
 from services.core.i18n import _
 from services.core.requests.request import Cancellation
 
 log = structlog.get_logger(__name__)
 
 STOP_WAIT_SECONDS = 2.0  # a question waits so long for a stopped answer to be stored
+CLAIM_WAIT_SECONDS = 1.5  # a node releases once a second what it could not while the database was away
+CLAIM_POLL_SECONDS = 0.15
 _MOST_NAME = 200  # characters of a claim's name
+_KIND = "conversation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,13 @@ class ConversationLock:
         """The name of the claim of the node at which the answer is given."""
         person = "" if self.person_id is None else self.person_id
         return f"{ClaimKind.CONVERSATION}:{person}:{self.conversation_id}"[:_MOST_NAME]
+
+
+def claimed_conversation(claim: str) -> ConversationLock | None:
+    """Return the conversation that a claim is of, None for one of something else."""
+    kind, _separator, rest = claim.partition(":")
+    person, _separator, conversation_id = rest.partition(":")
+    return ConversationLock(int(person) if person else None, conversation_id) if kind == ClaimKind.CONVERSATION else None
 
 
 class ConversationLocks:
@@ -55,18 +66,19 @@ class ConversationLocks:
     ) -> Iterator[None]:
         """Lock a conversation for an answer; one that was stopped and is being stored is waited for, for `seconds`.
 
+        So is another node, which releases what has ended a moment after the database is back.
         Without a conversation there is nothing to lock.
 
         Raises:
             CancelledError: `cancellation` was set meanwhile.
             ConflictError: the conversation is being answered already, here or at another node.
-            UnavailableError: the database does not answer.
+            UnavailableError: the database does not answer, or the node that answers has fallen silent.
         """
         if lock.conversation_id:
             self._acquire(lock, cancellation, seconds)
         try:
-            if lock.conversation_id and not self._claim(lock, cancellation):
-                raise _answered_at(self._claims.owner(lock.claim))
+            if lock.conversation_id and not self._claim_soon(lock, cancellation, min(seconds, CLAIM_WAIT_SECONDS)):
+                raise _late() if self._claims.is_late(lock.claim) else _answered_at(self._claims.owner(lock.claim))
             yield
         finally:
             self.release(lock, cancellation)
@@ -89,6 +101,16 @@ class ConversationLocks:
                     _("Wait for that answer or stop it."),
                 )
             self._answers[lock] = cancellation
+
+    def _claim_soon(self, lock: ConversationLock, cancellation: Cancellation, seconds: float) -> bool:
+        """Claim a conversation from the other nodes, trying for `seconds`; return whether it is ours."""
+        deadline = time.monotonic() + seconds
+        while not self._claim(lock, cancellation):
+            if time.monotonic() > deadline:
+                return False
+            if cancellation.event.wait(CLAIM_POLL_SECONDS):
+                raise CancelledError(_("The request was cancelled; nothing of it was kept."))
+        return True
 
     def _claim(self, lock: ConversationLock, cancellation: Cancellation) -> bool:
         """Claim a conversation from the other nodes; return whether it is ours."""
@@ -157,6 +179,13 @@ class ConversationLocks:
         for cancellation in found:
             cancellation.cancel()
         return bool(found)
+
+
+def _late() -> UnavailableError:
+    return UnavailableError(
+        _("The node that was answering in this conversation does not respond; nothing was stored."),
+        _("Ask again in a few seconds: another node takes its work over."),
+    )
 
 
 def _answered_at(node: str) -> ConflictError:

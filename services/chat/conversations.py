@@ -18,6 +18,7 @@ from services.chat.citations import sanitize
 from services.chat.excerpts import excerpt
 from services.chat.export import as_json, as_markdown
 from services.chat.history_window import HistoryWindows, Turn
+from services.chat.interruption_store import prepare_answer
 from services.chat.quote_store import StoredQuotes
 from services.chat.quoted_answer import without_hint
 from services.chat.store import ChatStore
@@ -279,19 +280,29 @@ class Conversations:
         return stored
 
     def replace_from(
-        self, actor: Actor, first_id: int | None, message: Message, *, question: str = "", former_title: str = ""
+        self,
+        actor: Actor,
+        first_id: int | None,
+        message: Message,
+        *,
+        question: str = "",
+        former_title: str = "",
+        last_id: int = 0,
     ) -> Message:
         """Replace the messages from `first_id` on by `message` (None: append it), in one transaction.
 
         With `question`, an appended answer extends the history window; otherwise the window is read again at its next
         use. With `former_title`, a conversation of that title is named after `message`. A conversation that was deleted
-        meanwhile stays deleted; the message returned has the id 0 then.
+        meanwhile stays deleted, and with `last_id`, its last message when the answer began, one in which that is gone
+        or was answered by another node stays as it is; the message returned has the id 0 then.
         """
         person = _person(actor)
+        stored: Message | None = None
         with self._store.write() as connection:
-            if first_id is not None:
-                self._store.delete_messages_from(connection, message.conversation_id, person, first_id)
-            stored = self._store.insert_message(connection, message, person)
+            if not last_id or prepare_answer(connection, message.conversation_id, last_id):
+                if first_id is not None:
+                    self._store.delete_messages_from(connection, message.conversation_id, person, first_id)
+                stored = self._store.insert_message(connection, message, person)
             if stored is not None and former_title:
                 title = title_of(message.text)
                 self._store.replace_title(connection, message.conversation_id, former_title, title)

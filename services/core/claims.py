@@ -32,6 +32,9 @@ class Claims(Protocol):
     def owner(self, name: str) -> str:
         """Return the name of the node that has a claim, "" for none."""
 
+    def is_late(self, name: str) -> bool:
+        """Return whether the node that has a claim has missed a sign of life, and may be taken over in a moment."""
+
 
 class Alone:
     """The claims of a process that serves its pond alone: all of them are its own."""
@@ -44,6 +47,10 @@ class Alone:
     def owner(self, name: str) -> str:  # noqa: ARG002 - there is nobody else
         """Return ""."""
         return ""
+
+    def is_late(self, name: str) -> bool:  # noqa: ARG002 - there is nobody else
+        """Return False."""
+        return False
 
 
 ALONE = Alone()

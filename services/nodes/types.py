@@ -10,6 +10,7 @@ from typing import Any
 # A node beats once a second; one that was silent for so long is taken over.
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 3.5
+LATE_SECONDS = 1.5 * BEAT_SECONDS  # one that was silent for so long may be in no state to end what it does
 
 
 class NodeState(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from services.chat.answer_service import AnswerService
+from services.chat.conversation_locks import CLAIM_POLL_SECONDS
 from services.chat.conversations import Conversations
 from services.chat.models import ChatModels
 from services.chat.types import AnswerState, Conversation, MessageRole
 from services.core.actor import SERVICE
 from services.core.database.change_log import Topic
-from services.core.errors import ConflictError
+from services.core.errors import ConflictError, UnavailableError
 from services.core.preferences import Preferences
 from services.core.settings import Settings
+from services.nodes.store.node_tables import nodes
 from tests.chat.conftest import FakeKnowledge
 from tests.chat.test_cancelling import Reader
 from tests.nodes.joined import JoinedNode, joined
@@ -141,7 +144,62 @@ def test_a_conversation_is_free_once_its_node_was_taken_over(one: Chat, two: Cha
     one.knowledge.release.set()
     assert reader.done()
     roles = [each.role for each in two.conversations.messages(SERVICE, conversation.id)]
-    assert roles == [MessageRole.USER, MessageRole.USER, MessageRole.ASSISTANT], "the silent node has written"
+    assert roles == [MessageRole.USER, MessageRole.ASSISTANT] * 2, "the silent node has written"
+
+
+def test_an_interrupted_answer_is_marked_until_it_is_asked_again(one: Chat, two: Chat) -> None:
+    """A question would stand there without an answer and without a word, or the mark stay above the answer."""
+    conversation = one.conversations.create(SERVICE)
+    reader = answering(one, conversation, "How long are seals covered?")
+    two.node.take_over(one.node)
+    mark = two.conversations.messages(SERVICE, conversation.id)[-1]
+    assert (mark.role, mark.state, mark.text) == (MessageRole.ASSISTANT, AnswerState.FAILED, "")
+    assert "interrupted" in mark.error
+    assert mark.hint == "Ask again."
+    assert list(two.answers.regenerate(SERVICE, conversation.id))
+    one.node.nodes.membership.join()
+    one.answers.claim_anew()
+    one.knowledge.release.set()
+    assert reader.done()
+    states = [each.state for each in one.conversations.messages(SERVICE, conversation.id)]
+    assert states == [AnswerState.COMPLETE] * 2, "the node that woke has written a second answer"
+
+
+def test_a_node_that_goes_on_answers_in_the_place_of_the_mark(one: Chat, two: Chat) -> None:
+    """Both would be there: that the answer was interrupted, and the answer."""
+    conversation = one.conversations.create(SERVICE)
+    reader = answering(one, conversation, "How long are seals covered?")
+    two.node.take_over(one.node)
+    one.node.nodes.membership.join()
+    one.answers.claim_anew()
+    one.knowledge.release.set()
+    assert reader.done()
+    states = [each.state for each in two.conversations.messages(SERVICE, conversation.id)]
+    assert states == [AnswerState.COMPLETE] * 2
+
+
+def test_who_asks_where_a_node_has_fallen_silent_is_told_to_come_again(one: Chat, two: Chat) -> None:
+    """The conversation would be said to be in use, by a node that is dead, until that is taken over."""
+    conversation = one.conversations.create(SERVICE)
+    reader = answering(one, conversation, "How long are seals covered?")
+    with one.node.database.aside() as connection:
+        connection.execute(nodes.update().values(seen_at=nodes.c.seen_at - 3.0))
+    with pytest.raises(UnavailableError, match="does not respond"):
+        two.ask(conversation, "And valves?")
+    one.knowledge.release.set()
+    assert reader.done()
+    assert two.said(conversation)[2:] == []
+
+
+def test_a_conversation_is_waited_for_that_is_released_in_a_moment(one: Chat, two: Chat) -> None:
+    """Once the database is back after an outage, a question would be refused because of one that has ended."""
+    conversation = one.conversations.create(SERVICE)
+    with ExitStack() as claim:
+        assert claim.enter_context(one.node.nodes.claims.held(f"conversation::{conversation.id}"))
+        release = threading.Timer(2 * CLAIM_POLL_SECONDS, claim.pop_all().close)
+        release.start()
+        two.ask(conversation, "How long are seals covered?")
+        release.join()
 
 
 def test_a_node_that_joins_again_gives_way(one: Chat, two: Chat) -> None:
@@ -163,7 +221,7 @@ def test_a_node_that_joins_again_gives_way(one: Chat, two: Chat) -> None:
     states = {
         each.state for each in two.conversations.messages(SERVICE, taken.id) if each.role is MessageRole.ASSISTANT
     }
-    assert states == {AnswerState.STOPPED, AnswerState.COMPLETE}
+    assert states == {AnswerState.FAILED, AnswerState.COMPLETE}, "the interrupted answer, and that of the other node"
     two.ask(kept, "And valves?")
 
 

@@ -72,7 +72,7 @@ def test_who_was_taken_over_writes_nothing(first: Database, second: Database) ->
     join(second, "second")
     write(first)
     ended: list[int] = []
-    store = NodeStore(second, lambda _connection, number: ended.append(number))
+    store = NodeStore(second, lambda _connection, number, _claims: ended.append(number))
     assert store.silent() == []
     assert not store.take_over(old)
     fall_silent(first, old)

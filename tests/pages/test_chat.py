@@ -10,6 +10,8 @@ from streamlit.testing.v1.element_tree import Button
 from console.ui.live_answers import QuestionMode, live_answers
 from console.ui.session_state import Key
 from services.app.container import Services
+from services.chat.interruption_store import mark_all_interrupted
+from services.chat.questions import question_message
 from services.chat.types import (
     AnswerState,
     BackendChoice,
@@ -479,3 +481,19 @@ def test_an_answer_that_breaks_off_says_so(app: AppTest, add: Add, services: Ser
             assert any("broke off" in str(each.proto) for each in app.error)
         finally:
             services.models.choose(SERVICE, BackendChoice())
+
+
+def test_an_interrupted_answer_says_so_and_is_asked_again(app: AppTest, add: Add, services: Services) -> None:
+    """After a kill a question would stand there in silence."""
+    add("mill.txt", MILL)
+    conversation = services.conversations.create(SERVICE)
+    question = question_message(conversation.id, "How often are the seals inspected?")
+    services.conversations.add_question(SERVICE, question)
+    assert mark_all_interrupted(services.database) == 1
+    app.query_params["conversation"] = conversation.id
+    app.run()
+    assert any("interrupted" in element.value for element in app.error)
+    app.button(key="chat-regenerate").click().run()
+    finish(app)
+    assert any("twelve months" in element.value for element in app.markdown)
+    assert not app.error

@@ -13,7 +13,7 @@ from services.core.database import Database
 from services.core.database.change_log import DATABASE_TIME
 from services.core.errors import DatabaseAwayError
 from services.nodes.store.node_tables import leases, nodes
-from services.nodes.types import ENDED
+from services.nodes.types import ENDED, LATE_SECONDS
 
 
 class LeaseStore:
@@ -59,6 +59,13 @@ class LeaseStore:
         query = sa.select(nodes.c.name).join(leases, leases.c.node == nodes.c.id).where(leases.c.name == name)
         with self._database.read() as connection:
             return str(connection.scalar(query) or "")
+
+    def is_late(self, name: str) -> bool:
+        """Return whether the node that has a lease has missed a sign of life."""
+        late = DATABASE_TIME - nodes.c.seen_at > LATE_SECONDS
+        query = sa.select(late).join(leases, leases.c.node == nodes.c.id).where(leases.c.name == name)
+        with self._database.read() as connection:
+            return bool(connection.scalar(query))
 
     def _claim(self, name: str, holder: str) -> bool:
         # A node that was taken over and does not know yet claims nothing.

@@ -18,6 +18,8 @@ from services.core.schema_version import HEAD
 from services.nodes.store.node_tables import leases, nodes
 from services.nodes.types import ENDED, SILENT_SECONDS, Lease, Node, NodeState
 
+OnEnd = Callable[[Connection, int, Sequence[str]], object]
+
 # For how many seconds a node has given no sign of life.
 SILENT = DATABASE_TIME - nodes.c.seen_at
 
@@ -32,9 +34,11 @@ class Joined:
 
 
 class NodeStore:
-    """Thread-safe. `on_end` is called in the transaction in which a node ends, with its number: its work is free."""
+    """Thread-safe. `on_end` is called in the transaction in which a node ends, with its number and the names of what it
+    had claimed: its work is free.
+    """
 
-    def __init__(self, database: Database, on_end: Callable[[Connection, int], object] = lambda _c, _n: None) -> None:
+    def __init__(self, database: Database, on_end: OnEnd = lambda _connection, _number, _claims: None) -> None:
         self._database = database
         self._on_end = on_end
 
@@ -172,8 +176,8 @@ class NodeStore:
             return bool(connection.execute(query).rowcount)
 
     def _end(self, connection: Connection, number: int) -> None:
-        connection.execute(leases.delete().where(leases.c.node == number))
-        self._on_end(connection, number)
+        claims = list(connection.scalars(leases.delete().where(leases.c.node == number).returning(leases.c.name)))
+        self._on_end(connection, number, claims)
 
 
 def _works(row: Row[Any]) -> bool:

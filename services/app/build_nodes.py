@@ -26,8 +26,6 @@ from services.core.thread_priority import start_low_priority_thread
 from services.nodes.types import NodeState
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
-
     from services.app.container import Platform, Services
     from services.core.preferences import Preferences
     from services.identity.identity import Identity
@@ -75,8 +73,10 @@ def build_nodes(settings: Settings, database: Database, url: str, closing: ExitS
     return nodes
 
 
-def free_work(connection: Connection, node: int, claims: Sequence[str]) -> None:
-    """Free what a node was doing that has ended: its files are queued again, its answers are marked as interrupted."""
+def free_work(connection: Any, node: int, claims: Sequence[str]) -> None:
+    """Free what a node was doing that has ended, in a store's transaction: its files are queued again, its answers are
+    marked as interrupted.
+    """
     from services.chat.conversation_locks import claimed_conversation
     from services.chat.interruption_store import mark_interrupted
     from services.knowledge.store.intake import CRASH_LIMIT, requeue_interrupted

@@ -24,7 +24,6 @@ STOP_WAIT_SECONDS = 2.0  # a question waits so long for a stopped answer to be s
 CLAIM_WAIT_SECONDS = 1.5  # a node releases once a second what it could not while the database was away
 CLAIM_POLL_SECONDS = 0.15
 _MOST_NAME = 200  # characters of a claim's name
-_KIND = "conversation"
 
 
 @dataclass(frozen=True, slots=True)

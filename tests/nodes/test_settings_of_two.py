@@ -26,6 +26,7 @@ from services.core.secret_box import KEY_FILE, SecretBox
 from services.core.secret_store import SecretStore
 from services.core.settings import Settings
 from services.knowledge.retrieval_preferences import RetrievalPreferences
+from services.knowledge.store.trust import TrustStore
 from services.knowledge.types import RetrievalSettings
 from services.nodes.types import NodeState
 from tests.nodes.joined import JoinedNode, two_joined
@@ -184,3 +185,14 @@ def test_two_nodes_append_to_one_chain(pair: tuple[Member, Member], tmp_path: Pa
     found = verify(logs[0].store, TrustedKeys.beside(key), LastHead(key))
     assert found.problems == ()
     assert found.removed == 27
+
+
+def test_what_the_search_measures_does_not_keep_settings_from_the_other_node(pair: tuple[Member, Member]) -> None:
+    """Both are told together: a node would go on with a setting that the other one has changed a moment before."""
+    one, two = pair
+    heard: list[str] = []
+    two.preferences.on_changed("theme", lambda: heard.append("theme"))
+    TrustStore(one.database).replace("a model", {})
+    one.preferences.set("theme", {"name": "dark"})
+    two.follow()
+    assert heard == ["theme"]

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 # A node that is cut off finds out within these seconds, and asks again
 # (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS).
 _CONNECT_SECONDS, _SILENT_SECONDS = 3, 5
+# So long the others wait for a writer that was stopped or cut off: less than until its node is taken over.
+_IDLE_SECONDS = 3
 # A node that stops in the middle of what it does exclusively is taken over well before this time is up.
 _EXCLUSIVE_SECONDS = 15
 # The two keys of the lock: ours, and the schema's name, so that two ponds of one database do not wait for each other.
@@ -127,7 +129,7 @@ class PostgresBackend:
         # stopped or cut off, must not hold it. Three statements in one message.
         connection.exec_driver_sql(
             f"SET LOCAL lock_timeout = {int(1000 * self._patience)};"
-            f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _SILENT_SECONDS};"
+            f"SET LOCAL idle_in_transaction_session_timeout = {1000 * _IDLE_SECONDS};"
             f"{_LOCK_WRITERS}"
         )
         if not joining:

@@ -106,7 +106,7 @@ class NodeStore:
             UnavailableError: the database does not answer.
         """
         others = sa.select(sa.func.count()).where(
-            nodes.c.id != number, nodes.c.state == NodeState.READY, _SILENT <= SILENT_SECONDS
+            nodes.c.id != number, nodes.c.state == NodeState.READY, SILENT <= SILENT_SECONDS
         )
         with self._database.write() as connection:
             if not connection.scalar(others):

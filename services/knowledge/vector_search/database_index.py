@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 EXACT_VECTORS, EXACT_ROOTS = 4000, 20
 # Candidates of the index: the least, for each hit that is wanted, and of the root of how many vectors there are: among
 # more of them it misses more.
-LEAST_CANDIDATES, CANDIDATES_PER_HIT, CANDIDATES_OF_ROOT = 120, 3, 0.25
+LEAST_CANDIDATES, CANDIDATES_PER_HIT, CANDIDATES_OF_ROOT = 200, 3, 0.4
 # Of the time, for counting what can be found while documents change: one part in so many.
 _COUNTING_SHARE = 20
 _ENTER_SECONDS = 1.0

@@ -141,6 +141,19 @@ def test_a_pond_is_restored_into_another_database_and_bucket(pond: Pond, tmp_pat
     assert keys(settings) == {each.stored for each in pond.stored if each.stored != gone.stored}
 
 
+def test_originals_are_restored_into_the_folder_of_the_settings(pond: Pond, tmp_path: Path) -> None:
+    """They would be where nobody looks for them, or over what another pond has there."""
+    pond.back_up()
+    settings = Settings(data_dir=tmp_path / "restored", files_url=str(tmp_path / "elsewhere"))
+    restored(pond, settings)
+    for each in pond.stored:
+        content = (tmp_path / "elsewhere" / place(each.stored)).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == each.sha256
+    assert not (settings.data_dir / "files").exists()
+    with pytest.raises(ConflictError, match="elsewhere is not empty"):
+        restored(pond, settings.model_copy(update={"data_dir": tmp_path / "again"}))
+
+
 def test_a_second_backup_copies_what_changed(pond: Pond, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole database would be stored anew each day, or each original fetched again from the bucket."""
     add_chunks(pond, 2000)

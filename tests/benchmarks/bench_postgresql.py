@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 import tempfile
@@ -16,6 +17,7 @@ from services.app.container import Services
 from services.app.pond_migration import migrate_pond
 from services.app.startup import Application
 from services.core.actor import SERVICE
+from services.core.machine import MEGABYTE
 from services.core.settings import Settings
 from tests.benchmarks.bench_scale import fill
 from tests.benchmarks.server import Server, paragraphs, percentile, questions, serve
@@ -56,7 +58,7 @@ def run() -> list[Row]:
         results = [found(settings) for settings in (on_file, on_server)]
         rows += [_equal(results, language) for language in ("en", "zh")]
         rows += shares(on_server)
-        return [*rows, *compared(folder, postgres.url)]
+        return [*rows, *compared(folder, postgres.url), *while_backing_up(folder, postgres.url)]
 
 
 def found(settings: Settings) -> dict[str, list[object]]:
@@ -111,6 +113,34 @@ def compared(folder: Path, url: str) -> list[Row]:
                 )
             )
     return rows
+
+
+def while_backing_up(folder: Path, url: str) -> list[Row]:
+    """Ask a server over PostgreSQL before and while a command makes backups of all of it."""
+    node, asked = folder / "backed-up", random.Random(8).sample([*questions("en"), *questions("zh")], ASKED)
+    node.mkdir()
+    with serve(node, database_url=url, backup_destination=str(folder / "backups"), backup_hours="0") as server:
+        for question in asked[:50]:
+            server.search_ms(question)
+        quiet, beside, copied = [], [], []
+        for _round in range(3):
+            quiet += [server.search_ms(question) for question in asked[: ASKED // 3]]
+            server.client.post("/api/backups").raise_for_status()
+            for question in itertools.cycle(asked):
+                beside.append(server.search_ms(question))
+                if server.client.get("/api/backups").json()["stage"] == "idle":
+                    break
+            copied.append(server.client.get("/api/backups").json()["generations"][0]["copied"] / MEGABYTE)
+    return [
+        Row(
+            "question p95 while a backup of PostgreSQL is made over p95 without",
+            percentile(beside, 0.95) / percentile(quiet, 0.95),
+            1.5,
+            at_least=False,
+            detail=f"{percentile(beside, 0.95):.1f} over {percentile(quiet, 0.95):.1f} ms, {len(beside)} questions; "
+            f"MB that the backups added: {', '.join(f'{each:.1f}' for each in copied)}",
+        )
+    ]
 
 
 def _answer_ms(server: Server, question: str) -> float:

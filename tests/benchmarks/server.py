@@ -55,12 +55,15 @@ class Server:
 
 
 @contextmanager
-def serve(data_dir: Path, *, cached: bool = False, module: str = "console", database_url: str = "") -> Iterator[Server]:
+def serve(
+    data_dir: Path, *, cached: bool = False, module: str = "console", database_url: str = "", **settings: str
+) -> Iterator[Server]:
     """Start a server on a free port over `data_dir`, with caches if `cached`, yield it once it is ready, stop it."""
     command = [sys.executable, "-m", module, "serve", "--port", "0", "--data-dir", str(data_dir)]
     # The same questions come again and again: what is measured is finding answers, not remembering them.
     without_caches = {"MILLPOND_EMBEDDING_CACHE_MB": "0", "MILLPOND_ANSWER_CACHE_MB": "0"}
     environment = os.environ | (without_caches if not cached else {}) | {"MILLPOND_DATABASE_URL": database_url}
+    environment |= {f"MILLPOND_{name.upper()}": value for name, value in settings.items()}
     with (data_dir / "server.log").open("w+") as log:
         child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -24,6 +25,7 @@ def status(stage: BackupStage = BackupStage.IDLE, *, warning: str = "", made: in
             files=12,
             counts={"documents": 9},
             schema="0007",
+            engine="sqlite",
             left_out=0,
             key="k",
             verified_at=now if number == 1 else None,
@@ -38,6 +40,7 @@ def status(stage: BackupStage = BackupStage.IDLE, *, warning: str = "", made: in
         done=500_000,
         total=2_000_000,
         last_at=now - 7200 if made else None,
+        made_by="",
         due_at=now,
         failed_at=now if warning else None,
         error="",
@@ -53,6 +56,20 @@ def test_without_a_folder_the_page_says_how_to_set_one(app: AppTest) -> None:
     assert not app.exception
     assert "MILLPOND_BACKUP_DESTINATION" in texts(app)
     assert not [button for button in app.button if str(button.key).startswith("backup-")]
+
+
+@pytest.mark.parametrize("folder", ["/mnt/backups", ""])
+def test_each_node_tells_which_one_made_the_newest(
+    app: AppTest, services: Services, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """At a node without the folder people would read that there are no backups, though another node makes them."""
+    told = replace(status(), made_by="two", destination=folder)
+    monkeypatch.setattr(type(services.backups), "status", lambda _self: told)
+    open_page(app, "overview")
+    assert not app.exception
+    assert "two" in texts(app)
+    assert "2 h ago" in texts(app)
+    assert app.button(key="backup-make").disabled is (not folder)
 
 
 def test_backups_are_listed_with_age_and_verification(

@@ -178,6 +178,11 @@ def serve(settings: Settings) -> int:
     if endpoint.link is not None:
         endpoint.link.start(stop)
     server.run(sockets=[endpoint.listener])
+    return _exit_code(application, server)
+
+
+def _exit_code(application: Application, server: DrainingServer) -> int:
+    """Say how it ended, and return that as an exit code; raises why it could not start."""
     if application.failure is not None and not isinstance(application.failure, CancelledError):
         raise application.failure
     if server.restarting:

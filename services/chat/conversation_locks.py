@@ -44,7 +44,9 @@ def claimed_conversation(claim: str) -> ConversationLock | None:
     """Return the conversation that a claim is of, None for one of something else."""
     kind, _separator, rest = claim.partition(":")
     person, _separator, conversation_id = rest.partition(":")
-    return ConversationLock(int(person) if person else None, conversation_id) if kind == ClaimKind.CONVERSATION else None
+    if kind != ClaimKind.CONVERSATION:
+        return None
+    return ConversationLock(int(person) if person else None, conversation_id)
 
 
 class ConversationLocks:

@@ -12,10 +12,10 @@ from pathlib import Path
 from tests.docs.generate import ROOT
 
 FOLDERS = ("console", "pages", "services")
-MOST_MODULES = 880
+MOST_MODULES = 930
 MEDIAN_LINES = (120, 180)
 MOST_LINES = 400
-MOST_LINES_IN_ALL = 124_000
+MOST_LINES_IN_ALL = 130_000
 MOST_SHARED_CLASS_NAMES = 5
 MOST_SHARED_FILE_NAMES = 8
 # Verbs that stood for a term of the field; a method that is named so alone says nothing.

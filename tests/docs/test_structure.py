@@ -69,6 +69,7 @@ def test_a_circle_would_be_found() -> None:
 def test_modules_can_be_read() -> None:
     """Not too many modules, none of them long, most of the size of a few screens."""
     lines = {name: len(text.splitlines()) for name, (_path, text) in modules().items()}
+    lines = {name: count for name, count in lines.items() if count > 1}  # a package that says only what it is
     assert len(lines) <= MOST_MODULES
     assert MEDIAN_LINES[0] <= statistics.median(lines.values()) <= MEDIAN_LINES[1]
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}

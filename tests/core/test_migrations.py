@@ -21,10 +21,17 @@ from alembic.script import ScriptDirectory
 
 from services.app.tables import import_tables
 from services.core.database import Database, metadata
-from services.core.errors import StorageError
+from services.core.errors import ConflictError, StorageError
 from services.core.migrations.comparison import default_differs, is_compared
 from services.core.migrations.upgrade import SCRIPTS, one_transaction, open_schema, script_config
-from services.core.schema_version import HEAD, REVISIONS, alembic_version, schema_state
+from services.core.schema_version import (
+    HEAD,
+    OLDEST_AT_WORK,
+    REVISIONS,
+    alembic_version,
+    schema_compatibility,
+    schema_state,
+)
 from tests.migrations.__main__ import make_revision
 from tests.servers import ROOT, environment
 
@@ -179,6 +186,31 @@ def test_a_new_database_is_made_with_the_newest_revision(database: Database) -> 
     with database.read() as connection:
         assert schema_state(connection).revision == HEAD
     assert open_schema(database) is None
+
+
+@pytest.mark.parametrize("before", ["", *REVISIONS[-2:-1]])
+def test_a_database_says_down_to_which_revision_nodes_may_work_on_it(database: Database, before: str) -> None:
+    """Fails if a node of the version before is refused, or one that is too old is not."""
+    if before:
+        with database.write() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            command.upgrade(script_config(connection), before)
+    open_schema(database)
+    with database.read() as connection:
+        recorded = connection.execute(sa.select(schema_compatibility)).one()
+    assert tuple(recorded) == (HEAD, OLDEST_AT_WORK)
+    assert OLDEST_AT_WORK in REVISIONS[-2:]
+
+
+@pytest.mark.parametrize("said", [OLDEST_AT_WORK, ""])
+def test_a_file_of_a_newer_version_is_refused_whatever_it_says(database: Database, said: str) -> None:
+    """Fails if a process that has a database for itself goes on with one that it does not know whole."""
+    open_schema(database)
+    with database.write() as connection:
+        connection.execute(sa.update(alembic_version).values(version_num="9999_later"))
+        connection.execute(sa.update(schema_compatibility).values(revision="9999_later", oldest_at_work=said))
+    with pytest.raises(ConflictError, match="9999_later"):
+        open_schema(database)
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])

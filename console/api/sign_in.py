@@ -38,7 +38,14 @@ from console.api.sign_in_page import (
 )
 from services.app.container import Platform
 from services.core.actor import Actor
-from services.core.errors import BadInputError, BusyError, ForbiddenError, MillpondError
+from services.core.errors import (
+    BadInputError,
+    BusyError,
+    ForbiddenError,
+    MillpondError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from services.core.i18n import _
 from services.identity.identity import Identity
 from services.identity.sign_in_errors import SecondFactorNeededError, SignInOverError
@@ -170,7 +177,10 @@ class SignIn:
         before = request.scope.get(ACTOR)
         platform = self._platform()
         if isinstance(before, Actor) and platform is not None and _by_cookie(request):
-            await to_thread.run_sync(platform.identity.sign_out, before.session_id)
+            try:
+                await to_thread.run_sync(platform.identity.sign_out, before.session_id)
+            except MillpondError as error:  # the old session still counts
+                return self._told(error, root="")
         response = _redirect(place)
         seconds = int(signed_in.expires - time.time())
         for cookie in cookies.session_cookies(request.scope, signed_in.token, seconds, signed_in.known_device):
@@ -229,7 +239,10 @@ class SignIn:
         if _signed_in(request) and platform is not None:
             if provider is not None:
                 address = await provider.sign_out_address(request)
-            await to_thread.run_sync(platform.identity.sign_out, request.scope[ACTOR].session_id)
+            try:
+                await to_thread.run_sync(platform.identity.sign_out, request.scope[ACTOR].session_id)
+            except MillpondError as error:  # they are still signed in, and told so
+                return self._told(error, root="")
         if address:  # a page goes there: browsers apply its `form-action` to redirections of a form
             response: Response = signed_out_page(address)
         else:
@@ -344,5 +357,5 @@ def _status(error: MillpondError) -> int:
 
 
 def _retry(error: MillpondError) -> int:
-    seconds = getattr(error, "seconds", 1.0 if isinstance(error, BusyError) else 0.0)
+    seconds = getattr(error, "seconds", 1.0 if isinstance(error, BusyError | UnavailableError) else 0.0)
     return max(1, round(seconds)) if seconds else 0

@@ -69,6 +69,7 @@ def build_nodes(settings: Settings, database: Database, url: str, closing: ExitS
     membership = Membership(database, store, name=name, url=told, version=this_version(), agreed=agreed)
     # No further secret to be copied to each node: without this one they do not join.
     nodes = Nodes(database, store, membership, signing.derived(_REQUESTS))
+    nodes.claims.on_late = mark_answers
     closing.callback(nodes.close)
     return nodes
 
@@ -77,11 +78,17 @@ def free_work(connection: Any, node: int, claims: Sequence[str]) -> None:
     """Free what a node was doing that has ended, in a store's transaction: its files are queued again, its answers are
     marked as interrupted.
     """
-    from services.chat.conversation_locks import claimed_conversation
-    from services.chat.interruption_store import mark_interrupted
     from services.knowledge.store.intake import CRASH_LIMIT, requeue_interrupted
 
     requeue_interrupted(connection, node, CRASH_LIMIT)
+    mark_answers(connection, claims)
+
+
+def mark_answers(connection: Any, claims: Sequence[str]) -> None:
+    """Mark the answers as interrupted that were given under some claims and could not be stored."""
+    from services.chat.conversation_locks import claimed_conversation
+    from services.chat.interruption_store import mark_interrupted
+
     mark_interrupted(connection, [lock for claim in claims if (lock := claimed_conversation(claim)) is not None])
 
 

@@ -88,4 +88,4 @@ def _is_mark() -> sa.ColumnElement[bool]:
 
 
 def _interrupted() -> str:
-    return _("This answer was interrupted: Millpond, or the node that was writing it, ended in the middle of it.")
+    return _("This answer was interrupted: the process that was writing it ended, or the database was away.")

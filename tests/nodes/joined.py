@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.app.build_nodes import free_work
+from services.app.build_nodes import free_work, mark_answers
 from services.app.tables import import_tables
 from services.core.database import Database
 from services.nodes.membership import Membership
@@ -58,6 +58,7 @@ def joined(folder: Path, name: str, *, url: str = "", patience: float | None = N
         store = NodeStore(database, free_work)
         membership = Membership(database, store, name=name, url=url or f"http://{name}", version="1", agreed={})
         nodes = Nodes(database, store, membership, KEY)
+        nodes.claims.on_late = mark_answers
         try:
             yield JoinedNode(name, database, store, nodes)
         finally:

@@ -17,7 +17,7 @@ from services.chat.models import ChatModels
 from services.chat.types import AnswerState, Conversation, MessageRole
 from services.core.actor import SERVICE
 from services.core.database.change_log import Topic
-from services.core.errors import ConflictError, UnavailableError
+from services.core.errors import ConflictError, DatabaseAwayError, UnavailableError
 from services.core.preferences import Preferences
 from services.core.settings import Settings
 from services.nodes.store.node_tables import nodes
@@ -189,6 +189,28 @@ def test_who_asks_where_a_node_has_fallen_silent_is_told_to_come_again(one: Chat
     one.knowledge.release.set()
     assert reader.done()
     assert two.said(conversation)[2:] == []
+
+
+def test_what_could_not_be_answered_while_the_database_was_away_is_marked(
+    one: Chat, two: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node lives, so nobody takes it over: the question would stand there without a word."""
+    conversation = one.conversations.create(SERVICE)
+    reader = answering(one, conversation, "How long are seals covered?")
+
+    def away(*_arguments: object, **_keywords: object) -> None:
+        raise DatabaseAwayError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one.node.nodes.claims, "release_left", away)
+        patch.setattr(one.conversations, "replace_from", away)
+        one.knowledge.release.set()
+        assert reader.done()
+    assert two.said(conversation)[1:] == []
+    one.node.nodes.claims.release_left()
+    (mark,) = two.conversations.messages(SERVICE, conversation.id)[1:]
+    assert "interrupted" in mark.error
+    two.ask(conversation, "And valves?")
 
 
 def test_a_conversation_is_waited_for_that_is_released_in_a_moment(one: Chat, two: Chat) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection
 
 from services.core.database import Database
 from services.core.database.change_log import DATABASE_TIME
@@ -15,13 +16,21 @@ from services.core.errors import DatabaseAwayError
 from services.nodes.store.node_tables import leases, nodes
 from services.nodes.types import ENDED, LATE_SECONDS
 
+OnLate = Callable[[Connection, Sequence[str]], object]
+
 
 class LeaseStore:
-    """Claims what one node at a time may do. Thread-safe."""
+    """Claims what one node at a time may do. Thread-safe.
+
+    `on_late` is called with the names of what is released once the database is back, in the transaction that does it:
+    what was done there has not told its end.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._left: list[str] = []  # holders whose work has ended
+        self._late: set[str] = set()  # those of them that could not be released at once
+        self.on_late: OnLate = lambda _connection, _names: None
 
     @contextmanager
     def held(self, name: str) -> Iterator[bool]:
@@ -37,8 +46,10 @@ class LeaseStore:
         finally:
             if held:
                 self._left.append(holder)
-                with suppress(DatabaseAwayError):  # it is tried again
+                try:
                     self.release_left()
+                except DatabaseAwayError:  # it is tried again
+                    self._late.add(holder)
 
     def release_left(self) -> None:
         """Release what has ended and is still held, because the database was away.
@@ -49,7 +60,11 @@ class LeaseStore:
         ended = [*self._left]
         if ended:
             with self._database.aside() as connection:
-                connection.execute(leases.delete().where(leases.c.holder.in_(ended)))
+                query = leases.delete().where(leases.c.holder.in_(ended)).returning(leases.c.name, leases.c.holder)
+                names = [row.name for row in connection.execute(query) if row.holder in self._late]
+                if names:
+                    self.on_late(connection, names)
+            self._late.difference_update(ended)
             for holder in ended:
                 with suppress(ValueError):  # another thread has released it as well
                     self._left.remove(holder)

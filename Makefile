@@ -116,7 +116,8 @@ front: browser programs $(VENV)/.model ## Measure what is noticed when a node be
 pond: programs $(VENV)/.model ## Run two nodes, HAProxy, PostgreSQL and S3 here, to kill what you like and watch
 	@$(BIN)/python -m tests.pond $(POND_ARGS)
 
-drill: programs $(VENV)/.model ## Kill, stop, drain nodes and their database while clients work, count what is lost; some minutes
+drill: programs $(VENV)/.model ## Kill, cut off, fill up what nodes need while clients work; with Patroni: DRILL_ARGS=--full
+	@$(BIN)/python tests/deploy/provide_programs.py faketime etcd || true
 	$(BIN)/python -m tests.drill $(DRILL_ARGS)
 
 patroni: $(VENV)/.test-installed ## Run PostgreSQL under Patroni and etcd here, switch over, kill the leader, count rows; some minutes

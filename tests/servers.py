@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,12 +92,14 @@ def spawn(
     module: str = "console",
     apart: bool = False,
     descriptors: int = 0,
+    variables: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Server:
     """Start a server on a free port; returns once it listens. Whoever calls this stops it.
 
     `tree`: where its source is, of this version or another one. `apart`: a Ctrl-C in the terminal does not reach it.
     `descriptors`: as many as it may have open, 0: as this process.
+    `variables`: more of its environment.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir.parent / f"{data_dir.name}.log"
@@ -109,7 +111,7 @@ def spawn(
         process = subprocess.Popen(
             command,
             cwd=cwd or tree,
-            env=environment(log_format="json", **settings) | {"PYTHONPATH": str(tree)},
+            env=environment(log_format="json", **settings) | {"PYTHONPATH": str(tree), **(variables or {})},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -21,7 +21,7 @@ PROGRAMS = {
     "keepalived": "keepalived",
     "redis-server": "redis-server",
 }
-OF_PROOFS = {"etcd": "etcd-server", "buildah": "buildah", "debootstrap": "debootstrap"}
+OF_PROOFS = {"etcd": "etcd-server", "faketime": "faketime", "buildah": "buildah", "debootstrap": "debootstrap"}
 # Where Debian puts those of the administrator, which are not on everybody's PATH.
 PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin"))
 

@@ -1,10 +1,9 @@
-"""Clients that add, delete, search and ask through the front all the while, and keep what they were told."""
+"""Clients that add, delete, search, ask and sign in through the front all the while, and keep what they were told."""
 
 from __future__ import annotations
 
 import itertools
 import random
-import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -12,23 +11,31 @@ from typing import Any, Self
 
 import httpx
 
-from tests.drill.history import Attempt, History, now
+from tests.drill.history import History, now
+from tests.drill.stage import NAME, PASSWORD, Stage
+from tests.front.outcomes import Attempt
 
 _PAUSE_SECONDS = 0.1
 _PATIENCE = 30.0
-# An answer may give what was deleted so many seconds before it was asked for.
+# An answer may give what was deleted, or take a session that ended, so many seconds before it was asked for.
 FORGOTTEN_SECONDS = 1.0
+_LOOK_SECONDS = 2.0  # for a node that is asked past the front, and may hang
+_ENDED_SESSIONS = 3  # the last ones are tried
+_COOKIE = "__Host-millpond"
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
 class Clients:
     """Asks while the block runs; what was told is in `history`."""
 
-    def __init__(self, url: str, trusted: ssl.SSLContext) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.history = History()
-        self._url, self._trusted = url, trusted
+        self._url, self._trusted = stage.pond.front.url, stage.pond.front.trusted
+        self._token = stage.token
+        self._nodes = stage.pond.nodes.addresses
         self._random = random.Random(13)
         self._numbers = itertools.count(1)
+        self._left: set[str] = set()  # conversations in which there was no answer
         self._stop = threading.Event()
         steps: dict[str, Callable[[httpx.Client], None]] = {
             "adds": self._add,
@@ -36,6 +43,8 @@ class Clients:
             "searches": self._search,
             "searches more": self._search,
             "asks": self._ask,
+            "signs in": self._sign_in,
+            "tries ended sessions": self._try_ended,
         }
         self._threads = [threading.Thread(target=self._run, args=each, name=each[0]) for each in steps.items()]
 
@@ -64,12 +73,14 @@ class Clients:
         """Send a request and record it; None where there was no answer that says that it was done."""
         began = now()
         name = threading.current_thread().name
+        if "headers" not in content:
+            content["headers"] = {"Authorization": f"Bearer {self._token}"}
         try:
             answer = client.request(method, path, **content)
         except httpx.HTTPError as error:
             self.history.record(Attempt(name, kind, began, now(), type(error).__name__))
             return None
-        if answer.is_success:
+        if answer.is_success or answer.is_redirect:
             self.history.record(Attempt(name, kind, began, now()))
             return answer
         excused = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in answer.headers
@@ -80,6 +91,8 @@ class Clients:
         word = self._word()
         text = f"The boat number {next(self._numbers)} is called {word}. It lies in the pond of the mill."
         files = {"file": (f"{word}.txt", text.encode())}
+        with self.history.lock:
+            self.history.contents[word] = text.encode()
         answer = self._send(client, "add", "POST", "/api/documents", files=files)
         with self.history.lock:
             if answer is None:
@@ -115,7 +128,8 @@ class Clients:
         with self.history.lock:
             known = [*self.history.added]
             gone = {word for word, at in self.history.deleted.items() if at < now() - FORGOTTEN_SECONDS}
-            open_ones = [name for name, questions in self.history.asked.items() if len(questions) < 5]
+            asked = [name for name, questions in self.history.asked.items() if len(questions) < 5]
+        open_ones = [name for name in asked if name not in self._left]
         if not known:
             return
         if not open_ones:
@@ -129,10 +143,46 @@ class Clients:
         question = f"Which boat is called {self._random.choice(known)}? ({next(self._numbers)})"
         path = f"/api/conversations/{conversation}/questions"
         answer = self._send(client, "ask", "POST", path, json={"question": question, "stream": False})
-        if answer is not None:
+        if answer is None:
+            self._left.add(conversation)  # it may be a node's that is gone: a person opens another one
+            return
+        with self.history.lock:
+            self.history.asked[conversation].append(question)
+        self._check({each["document"] for each in answer.json()["citations"]}, gone, "cited")
+
+    def _sign_in(self, client: httpx.Client) -> None:
+        """Sign in with a password, do something in the session, sign out."""
+        form = {"Origin": self._url, "Sec-Fetch-Site": "same-origin"}
+        data = {"name": NAME, "password": PASSWORD}
+        answer = self._send(client, "sign in", "POST", "/sign-in", data=data, headers=form)
+        if answer is None:
+            return
+        session = {**form, "Cookie": f"{_COOKIE}={answer.cookies[_COOKIE]}"}
+        client.cookies.clear()
+        with self.history.lock:
+            self.history.sessions += 1
+        for _time in range(3):
+            self._send(client, "session", "GET", "/api/account", headers=session)
+        if self._send(client, "sign out", "POST", "/sign-out", headers=session) is not None:
+            client.cookies.clear()
             with self.history.lock:
-                self.history.asked[conversation].append(question)
-            self._check({each["document"] for each in answer.json()["citations"]}, gone, "cited")
+                self.history.signed_out[session["Cookie"]] = now()
+
+    def _try_ended(self, _client: httpx.Client) -> None:
+        """Show each node sessions that have ended; it is as if the front had sent them there."""
+        with self.history.lock:
+            ended = [cookie for cookie, at in self.history.signed_out.items() if at < now() - FORGOTTEN_SECONDS]
+        for cookie in ended[-_ENDED_SESSIONS:]:
+            for name, address in self._nodes.items():
+                headers = {"Cookie": cookie, "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}
+                try:
+                    url = f"http://{address}/api/account"
+                    answer = httpx.get(url, headers=headers, timeout=_LOOK_SECONDS, trust_env=False)
+                except httpx.HTTPError:
+                    continue
+                if answer.is_success:
+                    with self.history.lock:
+                        self.history.wrong.append(f"a session was taken at {name} more than a second after it ended")
 
     def _check(self, names: set[str], gone: set[str], what: str) -> None:
         wrong = {name.removesuffix(".txt") for name in names} & gone

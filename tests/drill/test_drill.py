@@ -10,23 +10,24 @@ from tests.drill.checker import faults_of
 from tests.drill.clients import Clients
 from tests.drill.drill import run
 from tests.drill.faults import FAULTS
-from tests.drill.history import Attempt, History
-from tests.pond.whole import whole_pond
+from tests.drill.history import History
+from tests.drill.stage import stage
+from tests.front.outcomes import Attempt
 
 
 @pytest.mark.timeout(600)
 def test_a_killed_node_loses_nothing(tmp_path: Path) -> None:
     """What was acknowledged is there once at both nodes; and what was not, would be found."""
-    with whole_pond(tmp_path) as pond:
-        with Clients(pond.front.url, pond.front.trusted) as clients:
-            (noticed,) = run(pond, clients, FAULTS[:1], print)
-        nodes = {name: pond.nodes[name] for name in pond.nodes.addresses}
+    with stage(tmp_path) as place:
+        with Clients(place) as clients:
+            (noticed,) = run(place, clients, FAULTS[:1], print)
         history = clients.history
-        assert faults_of(history, nodes) == []
+        assert faults_of(history, place) == []
         assert noticed.outcome.later == 0, noticed.outcome.errors
+        assert history.sessions
         history.added["nowhere"] = 1
-        lost = {f"{name}: nowhere was acknowledged and is lost" for name in nodes}
-        assert lost <= set(faults_of(history, nodes))
+        lost = {f"{name}: nowhere was acknowledged and is lost" for name in place.pond.nodes.addresses}
+        assert lost <= set(faults_of(history, place))
 
 
 def test_what_a_fault_did_is_counted() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import ssl
 import threading
@@ -16,47 +15,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from tests.front.fronts import Front
+from tests.front.outcomes import Attempt, Outcome, outcome_of
 
 PAUSE_SECONDS = 0.02
-GRACE_SECONDS = 2.0  # after a fault; requests that begin later must not fail
 _PATIENCE = 60.0
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One request: which client made it, when it began and ended, the node that answered, and why it failed, if so."""
-
-    client: int
-    began: float
-    ended: float
-    node: str
-    error: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What clients noticed of a fault.
-
-    Attributes:
-        asked: requests that ended after it.
-        in_flight: those that failed and had begun before it.
-        soon: those that failed and began within `GRACE_SECONDS`.
-        later: those that failed and began after that.
-        gap: the longest time in which one of the clients had no answer, in seconds.
-        errors: how often which reason.
-    """
-
-    asked: int
-    in_flight: int
-    soon: int
-    later: int
-    gap: float
-    errors: dict[str, int]
-
-    def __str__(self) -> str:
-        told = "; ".join(f"{count} x {reason}" for reason, count in self.errors.items())
-        failed = f"failed {self.in_flight} in flight, {self.soon} soon, {self.later} later"
-        return f"{self.asked} requests, {failed}; gap {self.gap:.2f} s" + (f" ({told})" if told else "")
 
 
 @dataclass(frozen=True)
@@ -106,21 +68,7 @@ class Asking:
 
     def outcome(self, fault: float) -> Outcome:
         """Return what came of everything that ended after the fault (by the monotonic clock)."""
-        attempts = sorted(self.attempts, key=lambda each: each.ended)
-        ended = [each for each in attempts if each.ended >= fault]
-        failed = [each for each in ended if each.error]
-        gaps = [0.0]
-        for client in {each.client for each in attempts}:
-            answered = [each.ended for each in attempts if each.client == client and not each.error]
-            gaps += [later - earlier for earlier, later in itertools.pairwise(answered) if later >= fault]
-        return Outcome(
-            asked=len(ended),
-            in_flight=sum(each.began < fault for each in failed),
-            soon=sum(fault <= each.began < fault + GRACE_SECONDS for each in failed),
-            later=sum(each.began >= fault + GRACE_SECONDS for each in failed),
-            gap=max(gaps),
-            errors=dict(Counter(each.error for each in failed)),
-        )
+        return outcome_of(list(self.attempts), fault)
 
     def _ask(self, client: int, kind: Kind) -> None:
         cookie = ""
@@ -137,11 +85,11 @@ class Asking:
                 answer.read()
                 node = answer.headers.get("X-Millpond-Node", "")
                 if answer.status != http.HTTPStatus.OK:
-                    error = f"{kind.method} {answer.status}"
+                    error = str(answer.status)
                 elif kind.keeps_cookie and (given := answer.headers.get("Set-Cookie", "")):
                     cookie = given.partition(";")[0]
             except (OSError, http.client.HTTPException) as fault:
-                error = f"{kind.method} {type(fault).__name__}"
+                error = type(fault).__name__
             finally:
                 connection.close()
-            self.attempts.append(Attempt(client, began, time.monotonic(), node, error))
+            self.attempts.append(Attempt(str(client), kind.method, began, time.monotonic(), error, node=node))

@@ -9,16 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.deploy.tools import DEPLOY
-from tests.front.asking import GRACE_SECONDS, Asking, Outcome
+from tests.front.asking import Asking
 from tests.front.fronts import Front
 from tests.front.nodes import Nodes
+from tests.front.outcomes import GRACE_SECONDS, Outcome
 from tests.front.pages import opened_page
 from tests.servers import ROOT, environment, eventually
 
 WARM_REQUESTS = 30
 _LATER_SECONDS = GRACE_SECONDS + 1.0
 _FAULTY = "b"
-_DRAIN_SECONDS = 60.0
+_DRAIN_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def drained(nodes: Nodes, name: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "drained"), done.stderr
+    server.process.wait(_DRAIN_SECONDS)
 
 
 def noticed(front: Front, nodes: Nodes, fault: Callable[[Nodes, str], None], *, page_patience: float = 10.0) -> Noticed:

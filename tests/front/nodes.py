@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.knowledge.bundled_models import MINILM
@@ -13,10 +14,30 @@ from tests.front.fronts import free_ports
 from tests.servers import ROOT, Server, spawn
 
 
-class Nodes:
-    """Nodes by name. What happens to one is over when `up` has been called; `shared`: settings of each of them."""
+@dataclass(frozen=True)
+class Start:
+    """How one node is started, beside what is the same for all: settings, arguments, variables of the environment."""
 
-    def __init__(self, folder: Path, names: str, shared: Mapping[str, object]) -> None:
+    settings: Mapping[str, object] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Nodes:
+    """Nodes by name. What happens to one is over when `up` has been called; `shared`: settings of each of them.
+
+    `starts`: what the next start of a node has of its own, by name; `own`: what each start has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: str,
+        shared: Mapping[str, object],
+        own: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        self.starts: dict[str, Start] = {}
+        self._own = own or {}
         self._folder = folder
         self._shared = shared
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -42,13 +63,22 @@ class Nodes:
                 continue
             if name in self._running:
                 self._running[name].client.close()
+            start = self.starts.get(name, Start())
+            settings = {
+                "embedding_model": MINILM,
+                "node_name": name,
+                "trusted_proxies": "127.0.0.1",
+                "restarted_by": "service",
+                **self._shared,
+                **self._own.get(name, {}),
+                **start.settings,
+            }
             self._running[name] = spawn(
                 self._folder / name,
                 tree=self.trees.get(name, ROOT),
-                arguments=("--port", str(port)),
-                trusted_proxies="127.0.0.1",
-                restarted_by="service",
-                **{"embedding_model": MINILM, "node_name": name, **self._shared},
+                arguments=("--port", str(port), *start.arguments),
+                variables=start.variables,
+                **settings,
             )
         for server in self._running.values():
             server.wait_ready()
@@ -86,10 +116,13 @@ def running_nodes(
     folder: Path,
     names: str = "ab",
     shared: Mapping[str, object] | None = None,
+    own: Mapping[str, Mapping[str, object]] | None = None,
     trees: Mapping[str, Path] | None = None,
 ) -> Iterator[Nodes]:
-    """Nodes that are ready; they end with the block. With settings that are `shared` they can serve one pond."""
-    nodes = Nodes(folder, names, shared or {})
+    """Nodes that are ready; they end with the block. With settings that are `shared` they can serve one pond; `own`
+    are those of one node, by name.
+    """
+    nodes = Nodes(folder, names, shared or {}, own)
     nodes.trees.update(trees or {})
     try:
         nodes.up()

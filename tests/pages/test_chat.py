@@ -492,7 +492,7 @@ def test_an_interrupted_answer_says_so_and_is_asked_again(app: AppTest, add: Add
     assert mark_all_interrupted(services.database) == 1
     app.query_params["conversation"] = conversation.id
     app.run()
-    assert any("interrupted" in element.value for element in app.error)
+    assert any("interrupted" in element.proto.title for element in app.error)
     app.button(key="chat-regenerate").click().run()
     finish(app)
     assert any("twelve months" in element.value for element in app.markdown)

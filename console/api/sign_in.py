@@ -43,7 +43,6 @@ from services.core.errors import (
     BusyError,
     ForbiddenError,
     MillpondError,
-    UnauthorizedError,
     UnavailableError,
 )
 from services.core.i18n import _

@@ -14,6 +14,7 @@ from services.app import build_chat, build_documents, build_memory
 from services.app.shell_hooks import ShellHooks
 from services.core.events import NullEventSink
 from services.core.memory_report import Owner
+from services.core.settings import Settings
 from services.memory.clock import Clock
 from services.memory.leaks.suspects import MONITORING_PARTS
 from services.memory.monitor import MemoryMonitor
@@ -32,7 +33,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> OwnerRules:
     build_memory.register_owners(rules)
     hooks.connect_owner_rules(rules)
     hooks.add_owner_rule(live_answers, Owner.CONVERSATIONS)  # also what the shell registers later
-    build_documents.register_owners(rules)
+    build_documents.register_owners(rules, Settings())
     build_chat.register_owners(rules)
     return rules
 

@@ -49,9 +49,9 @@ def main() -> int:
         stage(Path(folder), full=options.full) as place,
     ):
         began = now()
-        with Clients(place) as clients:
+        with Clients(place.pond.front, place.pond.nodes.addresses, place.token) as clients:
             found = run(place, clients, chosen, say)
-        wrong = faults_of(clients.history, place)
+        wrong = faults_of(clients.history, place.pond.nodes.addresses, place.token)
         drill = report.Drill(found, wrong, left_out, report.versions(place), clients.history, began, options.note)
         path = report.write(options.output, drill)
     print(path.read_text())

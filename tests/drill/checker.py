@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from tests.drill.clients import past_front
 from tests.drill.history import History
-from tests.drill.stage import Stage
 from tests.servers import eventually
 
 _SAMPLES = 25  # of the documents are searched for, and fetched
@@ -16,19 +17,19 @@ _SAMPLES = 25  # of the documents are searched for, and fetched
 _QUIET = ("conversation:", "deletion of ")
 
 
-def faults_of(history: History, stage: Stage) -> list[str]:
-    """Return what is lost, doubled or wrong; nothing for a pond that kept its word."""
+def faults_of(history: History, nodes: Mapping[str, str], token: str = "") -> list[str]:
+    """Return what is lost, doubled or wrong; nothing for a pond that kept its word. `nodes`: addresses by name."""
     faults = list(dict.fromkeys(history.wrong))
     counts: dict[str, int] = {}
-    for name in stage.pond.nodes.addresses:
-        with stage.client(name) as client:
+    for name, address in nodes.items():
+        with past_front(address, token) as client:
             eventually(lambda: not _unfinished(client), seconds=120.0, what=f"the end of the work at {name}")
             found = [*_of_documents(history, client), *_of_conversations(history, client), *_of_nodes(client)]
             faults += [f"{name}: {fault}" for fault in found]
             counts[name] = _vectors(client)
     if len(set(counts.values())) > 1:
         faults.append(f"the nodes' indexes differ: {counts}")
-    with stage.client(min(counts)) as client:
+    with past_front(nodes[min(counts)], token) as client:
         verified = client.get("/api/audit/verify").raise_for_status().json()
         faults += [f"the audit log: {problem}" for problem in verified["problems"]]
     return faults

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from tests.drill.history import History, now
-from tests.drill.stage import NAME, PASSWORD, Stage
+from tests.front.fronts import Front
 from tests.front.outcomes import Attempt
 
+# Who signs in.
+NAME, PASSWORD = "uma", "violet tractor under seven moons"
 _PAUSE_SECONDS = 0.1
 _PATIENCE = 30.0
 # An answer may give what was deleted, or take a session that ended, so many seconds before it was asked for.
@@ -25,14 +27,25 @@ _COOKIE = "__Host-millpond"
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
+def bearer(token: str) -> dict[str, str]:
+    """Return the headers of whoever acts with a token, none for ""."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def past_front(address: str, token: str, **headers: str) -> httpx.Client:
+    """Return a client of one node, past the front, that acts with a token."""
+    return httpx.Client(base_url=f"http://{address}", headers={**bearer(token), **headers}, timeout=60.0)
+
+
 class Clients:
     """Asks while the block runs; what was told is in `history`."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, front: Front, nodes: Mapping[str, str], token: str = "") -> None:
+        """`nodes`: their addresses by name. Without a `token` there are no accounts, and nobody signs in."""
         self.history = History()
-        self._url, self._trusted = stage.pond.front.url, stage.pond.front.trusted
-        self._token = stage.token
-        self._nodes = stage.pond.nodes.addresses
+        self._url, self._trusted = front.url, front.trusted
+        self._token = token
+        self._nodes = nodes
         self._random = random.Random(13)
         self._numbers = itertools.count(1)
         self._left: set[str] = set()  # conversations in which there was no answer
@@ -43,9 +56,9 @@ class Clients:
             "searches": self._search,
             "searches more": self._search,
             "asks": self._ask,
-            "signs in": self._sign_in,
-            "tries ended sessions": self._try_ended,
         }
+        if token:
+            steps |= {"signs in": self._sign_in, "tries ended sessions": self._try_ended}
         self._threads = [threading.Thread(target=self._run, args=each, name=each[0]) for each in steps.items()]
 
     def __enter__(self) -> Self:
@@ -74,7 +87,7 @@ class Clients:
         began = now()
         name = threading.current_thread().name
         if "headers" not in content:
-            content["headers"] = {"Authorization": f"Bearer {self._token}"}
+            content["headers"] = bearer(self._token)
         try:
             answer = client.request(method, path, **content)
         except httpx.HTTPError as error:

@@ -14,6 +14,7 @@ from services.app.build_identity import offline_identity
 from services.core.actor import SCOPES, Role
 from services.core.settings import Settings
 from services.identity.types import SignInWay
+from tests.drill.clients import NAME, PASSWORD, past_front
 from tests.drill.link import Link, lacking, link
 from tests.drill.small_disk import RESERVE_MEGABYTES, SmallDisk, small_disk
 from tests.front.nodes import Start
@@ -24,7 +25,6 @@ from tests.postgres_server import postgres_server
 
 FAULTY = "b"  # what happens to one node happens to this one
 ROLE = "node_b"  # it has a role of its own at the database
-NAME, PASSWORD = "uma", "violet tractor under seven moons"
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Stage:
 
     def client(self, name: str, **headers: str) -> httpx.Client:
         """Return a client of one node, past the front, that acts for the administrator."""
-        headers = {"Authorization": f"Bearer {self.token}", **headers}
-        return httpx.Client(base_url=f"http://{self.pond.nodes.addresses[name]}", headers=headers, timeout=60.0)
+        return past_front(self.pond.nodes.addresses[name], self.token, **headers)
 
     def execute(self, *statements: str) -> None:
         """Have the database's superuser do something, each statement by itself."""

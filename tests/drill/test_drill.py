@@ -19,15 +19,15 @@ from tests.front.outcomes import Attempt
 def test_a_killed_node_loses_nothing(tmp_path: Path) -> None:
     """What was acknowledged is there once at both nodes; and what was not, would be found."""
     with stage(tmp_path) as place:
-        with Clients(place) as clients:
+        with Clients(place.pond.front, place.pond.nodes.addresses, place.token) as clients:
             (noticed,) = run(place, clients, FAULTS[:1], print)
         history = clients.history
-        assert faults_of(history, place) == []
+        assert faults_of(history, place.pond.nodes.addresses, place.token) == []
         assert noticed.outcome.later == 0, noticed.outcome.errors
         assert history.sessions
         history.added["nowhere"] = 1
         lost = {f"{name}: nowhere was acknowledged and is lost" for name in place.pond.nodes.addresses}
-        assert lost <= set(faults_of(history, place))
+        assert lost <= set(faults_of(history, place.pond.nodes.addresses, place.token))
 
 
 def test_what_a_fault_did_is_counted() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from services.core.database import Database
 from services.nodes.membership import Membership
 from services.nodes.pond_nodes import Nodes
 from services.nodes.store.node_store import NodeStore
-from services.nodes.types import NodeState
+from services.nodes.types import BEAT_SECONDS, NodeState
 from tests.databases import Engine, database_url, engine_in_use
 
 KEY = b"what these nodes sign with"
@@ -41,6 +43,24 @@ class JoinedNode:
         """Tell the others how far this node is."""
         number, epoch = self.nodes.membership.number, self.nodes.membership.epoch
         assert self.store.beat(number, epoch, state=state, applied=0, report={})
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Give signs of life while the block runs, as real nodes do."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_SECONDS / 4):
+                self.say(NodeState.READY)
+
+        self.say(NodeState.READY)
+        with ThreadPoolExecutor(1) as pool:
+            beats = pool.submit(beat)
+            try:
+                yield
+            finally:
+                over.set()
+        beats.result()
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def test_one_answer_at_a_time(one: Chat, two: Chat) -> None:
     """Two questions at once would each be answered without the other, and stand in the history out of order."""
     conversation = one.conversations.create(SERVICE)
     reader = answering(one, conversation, "How long are seals covered?")
-    with pytest.raises(ConflictError, match="at the node one"):
+    with one.node.beating(), pytest.raises(ConflictError, match="at the node one"):
         two.ask(conversation, "And valves?")
     assert two.said(conversation) == [("user", "How long are seals covered?")]
     other = two.conversations.create(SERVICE)
@@ -232,7 +232,7 @@ def test_a_node_that_joins_again_gives_way(one: Chat, two: Chat) -> None:
     two_reader = answering(two, taken, "And valves?")
     one.node.nodes.membership.join()
     one.answers.claim_anew()
-    with pytest.raises(ConflictError, match="at the node one"):
+    with one.node.beating(), pytest.raises(ConflictError, match="at the node one"):
         two.ask(kept, "And valves?")
     one.knowledge.release.set()
     assert all(reader.done() for reader in readers)

@@ -177,7 +177,7 @@ def test_nodes_of_the_version_before_are_replaced_behind_the_front(tmp_path: Pat
             running_nodes(tmp_path / "nodes", shared=shared, trees=trees) as nodes,
             haproxy(tmp_path / "front", nodes.addresses, _PATIENT) as front,
         ):
-            with Clients(front.url, front.trusted) as clients:
+            with Clients(front, nodes.addresses) as clients:
                 history = clients.history
                 eventually(lambda: len(history.living()) >= LEAST_DOCUMENTS, what="documents")
                 since = now()
@@ -192,7 +192,7 @@ def test_nodes_of_the_version_before_are_replaced_behind_the_front(tmp_path: Pat
                 outcome = history.outcome(since, now())
             assert outcome.asked > 100
             assert (outcome.in_flight, outcome.soon, outcome.later, outcome.excused) == (0, 0, 0, 0), outcome.errors
-            assert faults_of(history, {name: nodes[name] for name in nodes.addresses}) == []
+            assert faults_of(history, nodes.addresses) == []
             rows = nodes_by_name(nodes["a"])
             assert {each["state"] for each in rows.values()} == {"ready"}
             engine = sa.create_engine(postgres.url, poolclass=sa.NullPool)

@@ -144,8 +144,7 @@ def test_a_node_is_drained_and_resumed_from_another_one(pair: Pair) -> None:
         assert browser.post(f"/api/nodes/{pair.number}/drain").raise_for_status().json() == {"drained": True}
         answer = pair.two.client.get("/readyz")
         assert (answer.status_code, answer.json()["status"]) == (503, "draining")
-        eventually(lambda: listed()["state"] == "draining", what="the state in the list")
-        assert listed()["drained"]
+        eventually(lambda: listed()["state"] == "draining" and listed()["drained"], what="the state in the list")
         last = browser.post(f"/api/nodes/{numbers(pair.team)['one']}/drain")
         assert last.status_code == 409
         assert "No other node is ready" in last.json()["detail"]

@@ -15,6 +15,17 @@ def read_heads(destination: Destination, names: Sequence[str]) -> list[ManifestH
     return [head for name in names if (head := _head_of(destination, name)) is not None]
 
 
+def newest_name(destination: Destination) -> str:
+    """Return the name of the newest backup, "" for none; names tell the second, manifests which of one is later."""
+    names = destination.generations()
+    if not names:
+        return ""
+    second = names[-1].partition("-")[0]
+    latest = [name for name in names if name.startswith(second)]
+    heads = read_heads(destination, latest) if len(latest) > 1 else []
+    return max(heads, key=lambda head: head.made_at).name if heads else names[-1]
+
+
 def generation_of(head: ManifestHead, verified: Mapping[str, Sequence[float]]) -> BackupGeneration:
     """Return what is told of a backup; `verified` has by name when each was verified, and how many problems it had."""
     verified_at, problems = verified.get(head.name, (None, 0))

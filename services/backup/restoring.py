@@ -14,6 +14,7 @@ from typing import Protocol
 
 from services.backup.checking import BackupChecker, ReadKey, check_database, file_content
 from services.backup.destination import Destination, disk_errors
+from services.backup.generations import newest_name
 from services.backup.manifest import ManifestFile, ManifestHead, ManifestReader, SignatureKeys
 from services.backup.pacing import Pace
 from services.core.errors import ConflictError, DamagedError, NotFoundError, StorageError
@@ -111,10 +112,9 @@ def restore(
         StorageError: something cannot be read or written.
         UnavailableError: the server of the database or of the originals does not answer.
     """
-    names = source.generations()
-    if not name and not names:
+    name = name or newest_name(source)
+    if not name:
         raise NotFoundError(_("There are no backups in {path}.").format(path=source.path))
-    name = name or names[-1]
     head = BackupChecker(source, read_key, pace, trusted).require_signed(name)
     if not SchemaState(head.schema, has_tables=True).known:
         raise ConflictError(

@@ -110,6 +110,7 @@ class MemoryMonitor:
         self._pause_totals: PauseTotals = self.pauses.pauses()
         self._watching = WatchingCost()
         self._snapshot: MemorySnapshot | None = None
+        self._refreshes = self._refreshes_read = 0
         self._pinned: ContextVar[MemorySnapshot | None] = ContextVar("memory_snapshot", default=None)
         self._census: Census | None = None
         self.ledger.add_listener(lambda ledger: self.costs.add(WatchingActivity.LEDGER, ledger.took))
@@ -216,6 +217,7 @@ class MemoryMonitor:
         shown = self._snapshot
         if shown is None:
             return
+        self._refreshes += 1
         counts, totals = self.collector.counts(), self.pauses.pauses()
         values = {**shown.sample.values, **collector_columns(counts, totals), Series.RSS: float(rss_bytes())}
         sample = Sample(self.clock.time(), values)
@@ -234,10 +236,15 @@ class MemoryMonitor:
         return self.ledger.outdated(int(rss))
 
     def _publish(self, sample: Sample) -> None:
-        if sample.get(Series.RSS) is not None:
-            self._snapshot = MemorySnapshot(
-                sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self._limit_source
-            )
+        if sample.get(Series.RSS) is None:
+            return
+        if self._refreshes_read != self._refreshes:  # read before an action was over: what it did would be undone here
+            self._counts, self._pause_totals = self.collector.counts(), self.pauses.pauses()
+            columns = collector_columns(self._counts, self._pause_totals)
+            sample = Sample(sample.time, {**sample.values, **columns})
+        self._snapshot = MemorySnapshot(
+            sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self._limit_source
+        )
 
     def _limit_columns(self) -> Mapping[str, float]:
         """Return the limit with each sample: other figures of the system are read more seldom."""
@@ -246,6 +253,7 @@ class MemoryMonitor:
 
     def _collector_columns(self) -> Mapping[str, float]:
         """Return the collector's columns, of one reading with what the snapshot has of it."""
+        self._refreshes_read = self._refreshes
         self._counts, self._pause_totals = self.collector.counts(), self.pauses.pauses()
         return collector_columns(self._counts, self._pause_totals)
 

@@ -16,6 +16,7 @@ from services.backup import making, sources
 from services.backup.checking import BackupChecker
 from services.backup.copied_database import COUNTS, OriginalFile
 from services.backup.destination import Destination
+from services.backup.generations import newest_name
 from services.backup.making import STAGING, remove_left_over, require_apart
 from services.backup.pacing import Pace
 from services.backup.restoring import restore
@@ -357,3 +358,10 @@ def raise_first(check: Callable[[str], object], name: str) -> None:
     """Raise what a verification raises, or the first thing that it finds."""
     found = check(name)
     raise DamagedError("; ".join(getattr(found, "problems", ())))
+
+
+def test_of_several_backups_of_one_second_the_last_is_the_newest(pond: Pond) -> None:
+    """A restore without a name would bring back an older state, half of the time."""
+    names = [pond.back_up(at=1_700_000_000.1 + number / 10).head.name for number in range(6)]
+    with Destination(pond.destination) as destination:
+        assert newest_name(destination) == names[-1]

@@ -31,6 +31,8 @@ METRICS: tuple[str, ...] = (
     "millpond_backup*",
     # Of the nodes that share the database, where there are some: in the list of the nodes.
     "millpond_node*",
+    # Of the cache that nodes share, where there is one: the API tells it as one object.
+    "millpond_shared_cache_*",
     "millpond_received_bytes_total",
     "millpond_answers_total",
     "millpond_requests_ended_total",
@@ -76,6 +78,7 @@ API: tuple[str, ...] = (
     "/api/requests/recent/*",
     "/api/requests/limits/*",
     "/api/caches/hit_rate",
+    "/api/caches/shared/*",
     "/api/embedding-model/*",
     "/api/tracing/[!t]*",
 )

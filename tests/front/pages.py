@@ -15,7 +15,7 @@ from tests.api.tab import run_page
 from tests.front.fronts import Front
 
 _AGAIN_SECONDS = 0.05
-_OPEN_SECONDS = 5.0
+_OPEN_SECONDS = 20.0  # beside other tests; how long it takes is not measured
 
 
 @dataclass

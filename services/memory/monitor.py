@@ -239,9 +239,7 @@ class MemoryMonitor:
         if sample.get(Series.RSS) is None:
             return
         if self._refreshes_read != self._refreshes:  # read before an action was over: what it did would be undone here
-            self._counts, self._pause_totals = self.collector.counts(), self.pauses.pauses()
-            columns = collector_columns(self._counts, self._pause_totals)
-            sample = Sample(sample.time, {**sample.values, **columns})
+            sample = Sample(sample.time, {**sample.values, **self._collector_columns()})
         self._snapshot = MemorySnapshot(
             sample, self.ledger.last, self._counts, self._pause_totals, self._watching, self._limit_source
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.deploy.tools import tool
 from tests.front.fronts import free_ports
+from tests.server_process import ServerProcess
 from tests.servers import eventually
 
 if TYPE_CHECKING:
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 PASSWORD = "a password of the tests alone"  # has blanks: an address quotes them
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """A server over a folder; it can be stopped, held up, and started again at the same place, empty."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._folder = folder
         self._options = options
         (self.port,) = free_ports(1)
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def socket(self) -> Path:
@@ -61,22 +60,6 @@ class RedisServer:
                 [tool("redis-server"), configuration, *self._options], stdout=log, stderr=log
             )
         eventually(self._answers, what="the Redis server")
-
-    def stop(self) -> None:
-        """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def hold_up(self) -> None:
-        """Have it take connections and answer nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> Redis:
         """Return a client by which tests look at what it holds, and change it; whoever asks closes it."""

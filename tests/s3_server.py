@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.server_process import ServerProcess
 from tests.servers import eventually
 
 BUCKET = "ponds"
@@ -27,13 +27,12 @@ _GRPC = 10_000  # SeaweedFS takes a second port so much above each
 _numbers = itertools.count(1)
 
 
-class S3Server:
+class S3Server(ServerProcess):
     """A server over a folder; it can be stopped, held up, and started again with the same content."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ports = dict(zip(_SERVERS, _free_ports(len(_SERVERS)), strict=True))
-        self._process: subprocess.Popen[bytes] | None = None
         rights = ["Admin", "Read", "Write", "List", "Tagging"]
         identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": rights}
         (folder / "identities.json").write_text(json.dumps({"identities": [identity]}))
@@ -82,22 +81,6 @@ class S3Server:
                 stderr=log,
             )
         eventually(self._writable, what="the S3 server")
-
-    def stop(self) -> None:
-        """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def hold_up(self) -> None:
-        """Have it take connections and answer nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
 
     def _writable(self) -> bool:
         from obstore.exceptions import BaseError
